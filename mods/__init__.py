@@ -1,0 +1,1 @@
+"""Mods: what an author writes (`sdk`), how it runs (`runtime`), and stock ones (`library`)."""

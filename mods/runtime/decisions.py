@@ -1,0 +1,131 @@
+"""What a session's machine says, and what it is told: small structs that travel as msgpack.
+
+A *decision* is for the engine: one row, one step. A *next* is for the session: what to do once
+a segment has ended. Token ids are indices into the vocabulary; positions count output tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Leave(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """Sample this row as if there were no mod."""
+
+
+class Shape(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Edit this row's logits, then sample. `row` means: take the whole row from shared memory."""
+
+    bias: dict[int, float] = {}
+    ban: list[int] = []
+    allow: list[int] | None = None
+    temperature: float | None = None
+    row: bool = False
+
+
+class Force(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """Make this token the row's sample."""
+
+    token: int
+
+
+class EndSegment(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """End this vLLM request: the session goes on, or ends, outside the engine."""
+
+
+Decision = Leave | Shape | Force | EndSegment
+
+LEAVE = Leave()
+END_SEGMENT = EndSegment()
+
+
+class PassedEnd(msgspec.Struct, frozen=True, array_like=True):
+    """An end that a mod went past: it stays in the context and out of the text.
+
+    index: the output token that completed it. stop: the stop string, or None for a token id.
+    """
+
+    index: int
+    stop: str | None = None
+
+
+class Usage(msgspec.Struct, array_like=True):
+    """Tokens by origin. sampled + forced survive in the output; erased were taken back."""
+
+    sampled: int = 0
+    forced: int = 0
+    erased: int = 0
+
+
+class Resume(msgspec.Struct, tag="resume", tag_field="next"):
+    """Start the next segment: the engine's first `keep` output tokens, then `tokens`.
+
+    segment: the number that its feeds must carry. floor: how many output tokens no mod may
+    take back any more. prompt and max_tokens: set when a mod replaced them.
+    """
+
+    segment: int
+    keep: int
+    tokens: list[int]
+    floor: int
+    prompt: list[int] | None = None
+    max_tokens: int | None = None
+    passed_ends: list[PassedEnd] = []
+
+
+class Finish(msgspec.Struct, tag="finish", tag_field="next"):
+    """The request is over: the engine's first `keep` output tokens, then `tokens`, are its output.
+
+    reason: `stop`, `length` or `tool_calls`. stop_reason: the stop string or the stop token
+    id, None for end of sequence. text_replaced: a mod replaced all output.
+    """
+
+    keep: int
+    tokens: list[int]
+    reason: str
+    usage: Usage
+    stop_reason: int | str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    passed_ends: list[PassedEnd] = []
+    replaced: bool = False
+
+
+class Fail(msgspec.Struct, tag="fail", tag_field="next"):
+    """The request failed: an HTTP status, an error type and a message for the client."""
+
+    status: int
+    type: str
+    message: str
+    usage: Usage | None = None
+
+
+Next = Resume | Finish | Fail
+
+
+class SessionSpec(msgspec.Struct):
+    """Everything a machine must know about one request.
+
+    session: our own id, never reused. max_context: prompt and output together, in tokens.
+    eos: end-of-sequence ids that end unless `ignore_eos`. sentinel: the id that ends a
+    segment; it is never drawn. vocabulary: the width of a row of logits.
+    conversation, tools, response_format: the request as the client sent it, for the SDK.
+    """
+
+    session: int
+    request_id: str
+    prompt: list[int]
+    max_tokens: int
+    max_context: int
+    vocabulary: int
+    sentinel: int
+    eos: list[int] = []
+    ignore_eos: bool = False
+    stop_token_ids: list[int] = []
+    stop: list[str] = []
+    skip_special_tokens: bool = True
+    min_tokens: int = 0
+    conversation: list[dict[str, Any]] = []
+    tools: list[dict[str, Any]] = []
+    response_format: dict[str, Any] | None = None

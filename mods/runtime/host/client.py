@@ -1,0 +1,264 @@
+"""One host, as the API sees it: numbered calls over its socket, its page, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mods.runtime.compile import Traits
+from mods.runtime.decisions import Next, SessionSpec
+from mods.runtime.host.channel import Channel
+from mods.runtime.host.files import page_path, socket_path
+from mods.runtime.host.page import PageReader
+from mods.runtime.host.protocol import (
+    API,
+    FROM_HOST,
+    Close,
+    Hello,
+    Load,
+    Loaded,
+    LoadFailed,
+    Open,
+    Reply,
+    Tail,
+)
+from mods.runtime.package import Package
+from mods.sdk.errors import BY_TYPE, HostError, ModError
+
+LOAD_SECONDS = 10.0
+"""Time for a chain to be imported."""
+STALL_FACTOR = 10
+"""A host that owes an answer and begins no handler call for this many hard deadlines is stuck
+where the page does not show it."""
+WORD_OF_DEATH_SECONDS = 0.5
+"""After its connection ended, how long to wait for the zygote to say how a host died."""
+
+
+class Host:
+    """A process that runs one chain for one caller. Made by the pool."""
+
+    def __init__(
+        self,
+        name: str,
+        run_dir: Path,
+        deadline: float,
+        got_busy: Callable[[], None],
+        lost: Callable[[Host, HostError], None],
+    ) -> None:
+        self.name = name
+        self.address = str(socket_path(run_dir, name))
+        self.traits: list[Traits] = []
+        self.prints: list[str] = []
+        """What the chain printed while it was imported."""
+        self.sessions: dict[int, int] = {}
+        """Slots on the page by open session; -1 until the host has said."""
+        self.leased_until = 0.0
+        """Loop time up to which the pool keeps it for a request that is about to open."""
+        self.last_used = 0.0
+        self.end: HostError | None = None
+        """Why it ended, once it has."""
+        self.gone = asyncio.Event()
+        """Set when no process is left of it."""
+        self.pid = 0
+        self._run_dir = run_dir
+        self._page: PageReader | None = None
+        self._deadline = deadline
+        self._got_busy = got_busy
+        self._lost = lost
+        self._calls: dict[int, tuple[int, asyncio.Future[Any]]] = {}
+        """(session, answer) by number."""
+        self._numbers = 0
+        self._loading: asyncio.Future[Loaded | LoadFailed] | None = None
+        self._channel: Channel | None = None
+        self._progress = (-1, 0.0)
+        """(handler calls, loop time) when the watchdog last saw the host begin a call."""
+
+    @property
+    def alive(self) -> bool:
+        return self.end is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether an author's code may be running."""
+        return self.alive and bool(self._calls or self.sessions)
+
+    async def load(self, packages: Sequence[Package], shared: Mapping[str, str]) -> None:
+        """Connect and import the chain. Raises ModError (of whatever status) if it fails."""
+        self._loading = asyncio.get_running_loop().create_future()
+        await self._connect()
+        if self.end is not None:
+            raise HostError(str(self.end))
+        self._send(Hello(API))
+        self._send(Load(list(packages), dict(shared)))
+        try:
+            answer = await asyncio.wait_for(self._loading, LOAD_SECONDS)
+        except TimeoutError:
+            raise ModError(f"importing the mod took longer than {LOAD_SECONDS:.0f} s") from None
+        self.prints = answer.prints
+        if isinstance(answer, LoadFailed):
+            raise _error(answer)
+        self.traits = answer.traits
+
+    async def open(self, spec: SessionSpec) -> Next:
+        """Open a session; the mods are asked at `Prefilled`. Raises HostError if the host ends.
+
+        Whatever else comes of it, a failure or a cancellation, the session is to be closed.
+        """
+        self.sessions[spec.session] = -1
+        self.leased_until = 0.0
+        try:
+            answer: Next = await self._call(lambda number: Open(number, spec), spec.session)
+        except HostError:
+            self.sessions.pop(spec.session, None)
+            raise
+        return answer
+
+    async def tail(self, session: int, segment: int, position: int, token: int) -> Next:
+        """Tell of a segment's end: the arguments of `Machine.tail`. Raises HostError."""
+        answer: Next = await self._call(
+            lambda number: Tail(number, session, segment, position, token), session
+        )
+        return answer
+
+    async def close(self, session: int, reason: str) -> dict[str, Any]:
+        """End a session and give its record; {} if it is closed already or the host has ended."""
+        if session not in self.sessions:
+            return {}
+        try:
+            record: dict[str, Any] = await self._call(
+                lambda number: Close(number, session, reason), session
+            )
+        except HostError:
+            return {}
+        finally:
+            self.sessions.pop(session, None)
+            self.last_used = asyncio.get_running_loop().time()
+        return record
+
+    def floor(self, session: int) -> int:
+        """How many output tokens of an open session no mod may take back; 0 if unknown."""
+        slot = self.sessions.get(session, -1)
+        return self._page.floor(slot) if self._page is not None and slot >= 0 else 0
+
+    def overdue(self) -> HostError | None:
+        """What to say if one handler call has run longer than its mod's hard deadline."""
+        if self._page is None:
+            return None
+        started, calls, seat = self._page.running()
+        if started:
+            deadline = self._deadline_of(seat)
+            if time.monotonic_ns() - started > deadline * 1e9:
+                return self._late(seat, deadline)
+        return self._stuck(calls)
+
+    def fail(self, error: HostError) -> None:
+        """The host has ended, or is given up. The first reason counts."""
+        if self.end is not None:
+            return
+        self.end = error
+        waiting = [answer for _, answer in self._calls.values()]
+        for answer in waiting if self._loading is None else [*waiting, self._loading]:
+            if not answer.done():
+                answer.set_exception(HostError(str(error)))
+        self._calls.clear()
+        if self._page is not None:
+            self._page.close()
+
+    def died(self, code: int) -> None:
+        """The zygote says how the process ended."""
+        self.fail(HostError(f"the process of {self._mods()} {_death(code)}"))
+
+    def disconnect(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            self._page = PageReader(page_path(self._run_dir, self.name))
+            _, self._channel = await loop.create_unix_connection(
+                lambda: Channel(FROM_HOST.decode, self._heard, self._disconnected), self.address
+            )
+        except OSError as error:
+            raise HostError(f"{self._mods()} cannot be reached: {error}") from error
+
+    def _send(self, message: Any) -> None:
+        assert self._channel is not None, "load() comes first"
+        self._channel.send(message)
+
+    async def _call(self, message: Callable[[int], Any], session: int) -> Any:
+        if self.end is not None:
+            raise HostError(str(self.end))
+        loop = asyncio.get_running_loop()
+        if not self._calls:
+            self._progress = (-1, loop.time())
+        self._numbers += 1
+        number = self._numbers
+        answer: asyncio.Future[Any] = loop.create_future()
+        self._calls[number] = session, answer
+        self._send(message(number))
+        self.last_used = loop.time()
+        self._got_busy()
+        return await answer
+
+    def _heard(self, message: Any) -> None:
+        if isinstance(message, (Loaded, LoadFailed)):
+            if self._loading is not None and not self._loading.done():
+                self._loading.set_result(message)
+            return
+        session, answer = self._calls.pop(message.id, (-1, None))
+        if isinstance(message, Reply) and session in self.sessions:
+            self.sessions[session] = message.slot
+        if answer is not None and not answer.done():
+            answer.set_result(message.next if isinstance(message, Reply) else message.record)
+
+    def _disconnected(self) -> None:
+        """The connection ends a moment before the zygote tells how the process did."""
+        end = HostError(f"the process of {self._mods()} closed its connection")
+        asyncio.get_running_loop().call_later(WORD_OF_DEATH_SECONDS, self._lost, self, end)
+
+    def _deadline_of(self, seat: int) -> float:
+        declared = self.traits[seat].deadline if 0 <= seat < len(self.traits) else None
+        return max(self._deadline, declared or 0.0)
+
+    def _late(self, seat: int, deadline: float) -> HostError:
+        name = self.traits[seat].name if 0 <= seat < len(self.traits) else "?"
+        return HostError(
+            f"mod {name!r} ran longer than its hard deadline of {deadline:g} s in one call;"
+            f" the process of {self._mods()} was stopped"
+        )
+
+    def _stuck(self, calls: int) -> HostError | None:
+        """Backstop: an answer is owed, and no handler call has begun for very long."""
+        now = asyncio.get_running_loop().time()
+        if not self._calls or calls != self._progress[0]:
+            self._progress = (calls, now)
+            return None
+        longest = max((self._deadline_of(seat) for seat in range(len(self.traits))), default=1.0)
+        if now - self._progress[1] <= STALL_FACTOR * longest:
+            return None
+        return HostError(f"the process of {self._mods()} gives no answer; it was stopped")
+
+    def _mods(self) -> str:
+        names = ", ".join(repr(traits.name) for traits in self.traits)
+        return f"mod {names}" if names else "a mod that was being imported"
+
+
+def _error(failed: LoadFailed) -> ModError:
+    error = BY_TYPE.get(failed.kind, ModError)(failed.message)
+    error.status, error.type = failed.status, failed.kind
+    return error
+
+
+def _death(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = str(-code)
+    return f"was killed by signal {name}"

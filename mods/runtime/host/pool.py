@@ -1,0 +1,263 @@
+"""The API's hosts: one for each caller and chain, started when asked for, stopped when idle.
+
+A watchdog judges hard deadlines from the hosts' pages, and a dead zygote is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mods.runtime.host import files
+from mods.runtime.host.client import Host
+from mods.runtime.host.nursery import Nursery
+from mods.runtime.package import Package
+from mods.sdk.errors import HostError, ModError
+
+T = TypeVar("T")
+LOG = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.05
+LEASE_SECONDS = 1.0
+"""How long a host that was handed out is kept for the session that is about to open."""
+
+Key = tuple[str, tuple[str, ...], str]
+"""(caller, digests of the chain's packages, digest of the shared modules)."""
+
+
+class HostPool:
+    """Hosts by key. `run_dir` belongs to this pool alone; `stop` leaves nothing in it.
+
+    hard_deadline: seconds for one handler call, where a mod declares no longer one.
+    max_hosts: processes at once. idle_seconds: a host without sessions is stopped after that.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        tokenizer_path: Path,
+        hard_deadline: float = 1.0,
+        max_hosts: int = 64,
+        idle_seconds: float = 600.0,
+    ) -> None:
+        files.check_run_dir(run_dir)
+        self.run_dir = run_dir.absolute()
+        self._tokenizer_path = tokenizer_path.absolute()
+        self._hard_deadline = hard_deadline
+        self._max_hosts = max_hosts
+        self._idle_seconds = idle_seconds
+        self._nursery: Nursery | None = None
+        self._birth = asyncio.Lock()
+        self._loaded: dict[Key, Host] = {}
+        self._starting: dict[Key, asyncio.Task[Host]] = {}
+        self._hosts: dict[str, Host] = {}
+        """Every host that may have a process, by name."""
+        self._busy = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Start the zygote. Raises HostError if it does not come up."""
+        self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.run_dir.chmod(0o700)
+        files.remove_all(self.run_dir)
+        await self._living_nursery()
+        self._begin(self._watch_deadlines())
+        self._begin(self._sweep())
+
+    async def acquire(
+        self, caller: str, packages: Sequence[Package], shared: Mapping[str, str]
+    ) -> Host:
+        """The caller's host for this chain, started if there is none.
+
+        Raises ModError (422 or the loader's status) if the chain cannot be imported, HostError
+        (424) if no process can be had.
+        """
+        if self._stopping:
+            raise HostError("the server is stopping")
+        key = _key(caller, packages, shared)
+        host = self._loaded.get(key)
+        if host is None or not host.alive:
+            task = self._starting.get(key)
+            if task is None:
+                task = self._starting[key] = self._begin(self._start_host(key, packages, shared))
+                task.add_done_callback(lambda _: self._starting.pop(key, None))
+            host = await asyncio.shield(task)
+        host.last_used = asyncio.get_running_loop().time()
+        host.leased_until = host.last_used + LEASE_SECONDS
+        return host
+
+    async def stop(self) -> None:
+        """End every host and the zygote, and remove their files."""
+        self._stopping = True
+        for host in list(self._hosts.values()):
+            host.fail(HostError("the server is stopping"))
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._nursery is not None:
+            await self._nursery.stop()
+        for host in list(self._hosts.values()):
+            self._bury(host)
+        files.remove_all(self.run_dir)
+        with suppress(OSError):
+            self.run_dir.rmdir()
+
+    @property
+    def zygote_pid(self) -> int | None:
+        """None while there is no zygote."""
+        return None if self._nursery is None else self._nursery.pid
+
+    # One host's life.
+
+    async def _start_host(
+        self, key: Key, packages: Sequence[Package], shared: Mapping[str, str]
+    ) -> Host:
+        nursery = await self._living_nursery()
+        await self._make_room()
+        name = secrets.token_hex(6)
+        host = Host(name, self.run_dir, self._hard_deadline, self._busy.set, self._give_up)
+        self._hosts[name] = host
+        try:
+            host.pid = await nursery.spawn(name)
+        except BaseException:
+            self._bury(host)
+            raise
+        try:
+            await host.load(packages, shared)
+        except BaseException as error:
+            self._give_up(host, HostError(str(error)))
+            raise
+        self._loaded[key] = host
+        return host
+
+    async def _make_room(self) -> None:
+        while len(self._hosts) >= self._max_hosts:
+            idle = sorted(self._idle(), key=lambda host: host.last_used)
+            if not idle:
+                raise HostError(
+                    f"too many mod processes: all {self._max_hosts} are in use; try again later"
+                )
+            self._give_up(idle[0], HostError("the idle process was stopped"))
+            await idle[0].gone.wait()
+
+    def _idle(self) -> list[Host]:
+        now = asyncio.get_running_loop().time()
+        return [
+            host
+            for host in self._loaded.values()
+            if host.alive and not host.busy and host.leased_until <= now
+        ]
+
+    def _give_up(self, host: Host, why: HostError) -> None:
+        """Fail its calls and kill it; its death is told later."""
+        if host.gone.is_set():
+            return
+        host.fail(why)
+        self._forget(host)
+        if self._nursery is not None and self._nursery.alive:
+            self._nursery.kill(host.name)
+        else:
+            self._bury(host)
+
+    def _forget(self, host: Host) -> None:
+        """The next request for its key gets a fresh one."""
+        for key in [key for key, other in self._loaded.items() if other is host]:
+            del self._loaded[key]
+
+    def _bury(self, host: Host) -> None:
+        """The process is gone: so are its files."""
+        self._hosts.pop(host.name, None)
+        self._forget(host)
+        host.disconnect()
+        files.remove(self.run_dir, host.name)
+        host.gone.set()
+
+    # The zygote.
+
+    async def _living_nursery(self) -> Nursery:
+        async with self._birth:
+            if self._nursery is None or not self._nursery.alive:
+                nursery = Nursery(self._host_died, lambda: self._nursery_ended(nursery))
+                await nursery.start(self.run_dir, self._tokenizer_path)
+                self._nursery = nursery
+            return self._nursery
+
+    def _host_died(self, name: str, code: int) -> None:
+        host = self._hosts.get(name)
+        if host is None:
+            return files.remove(self.run_dir, name)
+        if host.alive:
+            host.died(code)
+            LOG.warning("mod host %s (pid %d) ended: %s", name, host.pid, host.end)
+        self._bury(host)
+
+    def _nursery_ended(self, nursery: Nursery) -> None:
+        """Its hosts are dead or dying: the kernel kills them with it."""
+        if nursery is not self._nursery or self._stopping:
+            return
+        LOG.error("the zygote (pid %d) ended; a new one is started", nursery.pid)
+        for host in list(self._hosts.values()):
+            host.fail(HostError("the zygote ended, and every mod process with it"))
+            self._bury(host)
+        self._begin(self._replace(nursery))
+
+    async def _replace(self, nursery: Nursery) -> None:
+        await nursery.stop()
+        try:
+            await self._living_nursery()
+        except HostError as error:
+            LOG.error("no new zygote: %s; the next request tries again", error)
+
+    # What goes on beside the requests.
+
+    async def _watch_deadlines(self) -> None:
+        """While any author's code may run, look at the pages of the hosts where it may."""
+        while True:
+            await self._busy.wait()
+            busy = [host for host in self._hosts.values() if host.busy]
+            if not busy:
+                self._busy.clear()
+                continue
+            for host in busy:
+                late = host.overdue()
+                if late is not None:
+                    LOG.warning("%s", late)
+                    self._give_up(host, late)
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _sweep(self) -> None:
+        """Stop the hosts that nobody used for long."""
+        while True:
+            await asyncio.sleep(min(self._idle_seconds / 4, 10.0))
+            old = asyncio.get_running_loop().time() - self._idle_seconds
+            for host in self._idle():
+                if host.last_used <= old:
+                    self._give_up(host, HostError("the idle process was stopped"))
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """A failure to start a host is told to those who wait for it; any other is our own."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ModError):
+            LOG.error("%s failed", task.get_coro(), exc_info=error)
+
+
+def _key(caller: str, packages: Sequence[Package], shared: Mapping[str, str]) -> Key:
+    digest = hashlib.sha256()
+    for name, source in sorted(shared.items()):
+        for part in (name.encode(), source.encode("utf-8", "surrogatepass")):
+            digest.update(len(part).to_bytes(8, "little") + part)
+    return caller, tuple(package.digest for package in packages), digest.hexdigest()

@@ -1,0 +1,591 @@
+"""The heart: one session's state machine. Tokens in, mods called in order, a decision out.
+
+The machine keeps the session's own output; the engine holds a copy that lags or strays. Mods
+change the session's output at once, and every decision falls out of comparing the two: the
+engine lacks a token (force it), has one that should not be there (end the segment), or agrees
+(a new round: ask at `ForwardPass`). Pure Python, no input or output, no clock.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Protocol
+
+from mods.runtime.chain import NOTHING, Answer, Outcome, combine
+from mods.runtime.contents import checked, does_nothing
+from mods.runtime.decisions import (
+    END_SEGMENT,
+    LEAVE,
+    Decision,
+    Fail,
+    Finish,
+    Force,
+    Next,
+    PassedEnd,
+    Resume,
+    SessionSpec,
+    Shape,
+    Usage,
+)
+from mods.runtime.ends import LENGTH, End, Ends
+from mods.runtime.output import FORCED, SAMPLED, Output
+from mods.runtime.record import Record, speaker
+from mods.runtime.seat import LoadedMod, Seat
+from mods.sdk import conversation
+from mods.sdk.actions import (
+    Action,
+    ActionBuilder,
+    AdjustedLogits,
+    AdjustedPrefill,
+    Backtrack,
+    EmitError,
+    ForceOutput,
+    ForceTokens,
+    Noop,
+    ToolCalls,
+    validate_action,
+)
+from mods.sdk.errors import (
+    BudgetExceededError,
+    EmittedError,
+    InvalidActionError,
+    ModError,
+    ModRaisedError,
+)
+from mods.sdk.events import (
+    Added,
+    ContextInfo,
+    Event,
+    Finished,
+    FloatRow,
+    ForwardPass,
+    Prefilled,
+    Sampled,
+)
+
+MAX_FORCED_RUNS = 64
+"""Forced runs in a row without a forward pass; one more is an error."""
+
+PREFILL_RUN = 8
+"""From this many waiting tokens on, a run enters as one prefill (by restart), not by steps."""
+
+
+class Watch(Protocol):
+    """Told when an author's code begins to run, and when it is done."""
+
+    def call_begins(self, seat: int) -> None: ...
+    def call_ends(self) -> None: ...
+
+
+class Unwatched:
+    """Nobody looks."""
+
+    def call_begins(self, seat: int) -> None:
+        pass
+
+    def call_ends(self) -> None:
+        pass
+
+
+UNWATCHED = Unwatched()
+
+
+class Machine:
+    """One session. `open`, then `decide` and `tail` as the engine goes, then `close` once.
+
+    Every public method returns; what a mod does wrong becomes a `Fail`, never an exception.
+    """
+
+    def __init__(
+        self,
+        spec: SessionSpec,
+        mods: Sequence[LoadedMod],
+        tokenizer: Any,
+        watch: Watch = UNWATCHED,
+    ) -> None:
+        self.spec = spec
+        self._watch = watch
+        self.tokenizer = tokenizer
+        self.seats = [Seat(mod, number) for number, mod in enumerate(mods)]
+        self.output = Output()
+        self.ends = Ends(spec, tokenizer)
+        self.record = Record()
+        self.prompt = spec.prompt
+        self.step = 0
+        self.segment = 0
+        self.row: FloatRow | None = None
+        """The whole row of the current `Shape`, where it has one."""
+        self._reads_logits = any(mod.traits.logits for mod in mods)
+        self._decision: Decision | None = None
+        self._next: Finish | Fail | None = None
+        self._prompt_replaced = False
+        self._runs = 0
+        self._spent = 0
+        self._closed = False
+        self._answer: Next | None = None
+        """What the session was last told to do."""
+        self._newest = -1
+        """The engine's newest token in this segment, -1 before the first."""
+
+    # What the session and the engine call.
+
+    def open(self) -> Next:
+        """Ask at `Prefilled`; nothing has been computed yet."""
+        if self._answer is None:
+            try:
+                self._prefill()
+            except ModError as error:
+                self._fail(error)
+            self._answer = self._resume_or_end()
+        return self._answer
+
+    def decide(
+        self, segment: int, position: int, token: int, logits: FloatRow | None = None
+    ) -> Decision:
+        """The decision for drawing output token number `position`, the engine having `position`.
+
+        token: the engine's newest in this segment, -1 if none. logits: float32 [vocabulary],
+        given when a mod reads them. A repeated position replays its decision; an old segment
+        is left alone; another token at a known position fails the session.
+        """
+        if self._closed or segment != self.segment:
+            return LEAVE
+        try:
+            if self._next is None:
+                self._learn(position, token)
+                self._run_rounds(logits)
+        except ModError as error:
+            self._fail(error)
+        return self._decide_now()
+
+    def tail(self, segment: int, position: int, token: int) -> Next:
+        """The segment has ended with `position` output tokens, `token` the newest of them.
+
+        A sentinel that the machine did not force is no token: it only ended the segment.
+        A repeat, or an old segment, gets the last answer again.
+        """
+        if self._answer is not None and (self._closed or segment != self.segment):
+            return self._answer
+        if self._next is None:
+            try:
+                if not self._is_sentinel(position, token):
+                    self._learn(position, token)
+            except ModError as error:
+                self._fail(error)
+        self._answer = self._resume_or_end()
+        return self._answer
+
+    def close(self, reason: str) -> dict[str, Any]:
+        """Tell the mods that it is over, once. Returns the record of what they did and said."""
+        if not self._closed:
+            self._closed = True
+            self._finished(reason)
+            if self._next is None:
+                closed = ModError(f"the session is closed: {reason}")
+                self._answer = Fail(closed.status, closed.type, str(closed), self.output.usage())
+        return self.record.as_dict()
+
+    @property
+    def floor(self) -> int:
+        """How many output tokens no mod may take back any more, and a stream may show."""
+        return min((seat.floor for seat in self.seats), default=len(self.output))
+
+    # From the engine's tokens to rounds.
+
+    def _is_sentinel(self, position: int, token: int) -> bool:
+        if token != self.spec.sentinel or position != self.output.engine_length + 1:
+            return False
+        return self._decision is None or self._decision != Force(token)
+
+    def _learn(self, position: int, token: int) -> None:
+        """Take in at most one new token of the engine's."""
+        known = self.output.engine_length
+        if position == known + 1:
+            self._newest = token
+            self._arrive(token)
+        elif position != known or token != self._newest:
+            raise ModError(
+                f"the engine reports token {token} at position {position},"
+                f" the session knows {self._newest} at {known}"
+            )
+
+    def _arrive(self, token: int) -> None:
+        self._decision, self.row = None, None
+        output = self.output
+        if output.engine_length < len(output):
+            if output.parted or output.tokens[output.engine_length] != token:
+                raise ModError(
+                    f"token {token} entered at position {output.engine_length}, where the"
+                    f" session has {output.tokens[output.engine_length]}"
+                )
+            output.engine_has(token)
+            return
+        output.engine_has(token)
+        self._spend(1)
+        self._sampled(token)
+        output.meet(token)
+
+    def _run_rounds(self, logits: FloatRow | None) -> None:
+        """Ask at `ForwardPass` until the engine has something to do."""
+        output = self.output
+        while self._next is None and self._decision is None:
+            if output.parted or output.backlog:
+                return
+            if self._reads_logits and logits is None:
+                return
+            self._forward_pass(logits)
+
+    def _decide_now(self) -> Decision:
+        if self._next is not None or self.output.parted:
+            return END_SEGMENT
+        if self.output.backlog >= PREFILL_RUN:
+            return END_SEGMENT
+        if self.output.backlog:
+            self._decision = Force(self.output.tokens[self.output.engine_length])
+            return self._decision
+        if self._decision is None:
+            return END_SEGMENT
+        return self._decision
+
+    def _resume_or_end(self) -> Next:
+        """What the session does next. Rounds that need no logits are run before the engine is."""
+        keep = self.output.agreed
+        if isinstance(self._decision, Force):
+            self._decision = None
+        try:
+            if self._next is None and self.segment:
+                self._spend(1)
+            while self._next is None:
+                self.output.rejoin()
+                if self._reads_logits or self._decision is not None:
+                    break
+                self._forward_pass(None)
+                keep = min(keep, self.output.agreed)
+        except ModError as error:
+            self._fail(error)
+        keep = min(keep, len(self.output))
+        if isinstance(self._next, Finish):
+            return self._settled(self._next, keep)
+        if self._next is not None:
+            return self._next
+        return self._next_segment(keep)
+
+    def _settled(self, finish: Finish, keep: int) -> Finish:
+        finish.keep, finish.tokens = keep, self.output.tokens[keep:]
+        finish.usage = self.output.usage()
+        finish.passed_ends = list(self.output.passed_ends)
+        return finish
+
+    def _next_segment(self, keep: int) -> Resume:
+        self.segment += 1
+        self._newest = -1
+        return Resume(
+            segment=self.segment,
+            keep=keep,
+            tokens=self.output.tokens[keep:],
+            floor=self.floor,
+            prompt=self.prompt if self._prompt_replaced else None,
+            max_tokens=self.ends.max_tokens,
+            passed_ends=list(self.output.passed_ends),
+        )
+
+    # The events, in the order of a round.
+
+    def _prefill(self) -> None:
+        event = Prefilled(
+            self.spec.request_id, 0, 0, self.spec.max_tokens, ContextInfo(tuple(self.prompt))
+        )
+        outcome = self._ask(event)
+        action, seat = outcome.action, outcome.seat
+        if isinstance(action, AdjustedPrefill):
+            self.prompt, self._prompt_replaced = list(action.tokens), True
+            room = self.spec.max_context - len(self.prompt)
+            if room < 1:
+                raise InvalidActionError(
+                    f"adjust_prefill: {len(self.prompt)} tokens leave no room in a context of"
+                    f" {self.spec.max_context}"
+                )
+            self.ends.max_tokens = min(action.max_steps or self.ends.max_tokens, room)
+        else:
+            self._end_by(action, seat)
+
+    def _forward_pass(self, logits: FloatRow | None) -> None:
+        self._runs = 0
+        event = ForwardPass(self.spec.request_id, self.step, len(self.output), logits)
+        outcome = self._ask(event)
+        action, seat = outcome.action, outcome.seat
+        self.step += 1
+        if isinstance(action, AdjustedLogits):
+            self._shape(action)
+        elif isinstance(action, ForceTokens):
+            self._enter(action.tokens, seat)
+        elif isinstance(action, Backtrack):
+            self._take_back(seat, action.n)
+            if action.tokens:
+                self._enter(action.tokens, seat)
+        elif not self._end_by(action, seat):
+            self._decision = LEAVE
+
+    def _sampled(self, token: int) -> None:
+        event = Sampled(self.spec.request_id, self._round, len(self.output), token)
+        outcome = self._ask(event)
+        action, seat = outcome.action, outcome.seat
+        if isinstance(action, Noop):
+            return self._enter([token], None)
+        self.output.drop_pending()
+        if isinstance(action, ForceTokens):
+            self._enter(action.tokens, seat)
+        elif isinstance(action, Backtrack):
+            self._take_back(seat, action.n - 1)
+            if action.tokens:
+                self._enter(action.tokens, seat)
+        else:
+            self._end_by(action, seat)
+
+    def _enter(self, run: list[int], seat: Seat | None) -> None:
+        """Tokens come in as one run; so do the runs that mods answer its `Added` with."""
+        while True:
+            tokens, end = self._append(run, seat)
+            outcome = self._ask_added(tokens, seat)
+            action, seat = outcome.action, outcome.seat
+            self._follow()
+            if isinstance(action, ForceTokens):
+                if len(self.output) >= self.ends.max_tokens:
+                    self._cut_off(action.tokens)
+                    return self._finish(LENGTH if end is None else end)
+                self._pass(end)
+                run = action.tokens
+            elif isinstance(action, Backtrack):
+                self._take_back(seat, action.n)
+                if not action.tokens:
+                    return None
+                run = action.tokens
+            else:
+                if not self._end_by(action, seat) and end is not None:
+                    self._finish(end)
+                return None
+
+    def _append(self, run: list[int], seat: Seat | None) -> tuple[list[int], End | None]:
+        """Append a run up to its first end. Returns what entered, and that end."""
+        if seat is not None:
+            self._count_run()
+        origin = SAMPLED if seat is None else seat.number + 1
+        end, count = None, 0
+        for count, token in enumerate(run, 1):
+            self.output.add(token, origin)
+            end = self.ends.at(self.output.tokens)
+            if end is not None:
+                break
+        self._cut_off(run[count:])
+        if seat is not None:
+            self._spend(count)
+        return run[:count], end
+
+    def _ask_added(self, tokens: list[int], seat: Seat | None) -> Outcome:
+        return self._ask(
+            Added(
+                self.spec.request_id,
+                self._round,
+                len(self.output),
+                list(tokens),
+                seat is not None,
+                self.output.report_removed(),
+            )
+        )
+
+    def _finished(self, reason: str) -> None:
+        if isinstance(self._next, Finish):
+            reason = self._next.reason
+        elif isinstance(self._next, Fail):
+            reason = "error"
+        usage = self.output.usage()
+        event = Finished(
+            self.spec.request_id,
+            self._round,
+            len(self.output),
+            reason,
+            tuple(self.output.tokens),
+            usage.sampled,
+            usage.forced,
+            usage.erased,
+        )
+        for seat in self.seats:
+            with suppress(ModError):
+                self._call(seat, event)
+
+    @property
+    def _round(self) -> int:
+        """The number of the round that is under way."""
+        return max(0, self.step - 1)
+
+    # What actions do.
+
+    def _shape(self, action: AdjustedLogits) -> None:
+        never = action.ban | {self.spec.sentinel}
+        allow = None if action.allow is None else sorted(action.allow - never)
+        if allow == []:
+            raise InvalidActionError(
+                "the allowed tokens and the banned ones leave nothing that could be drawn"
+            )
+        self.row = action.logits
+        self._decision = Shape(
+            bias=dict(action.bias),
+            ban=sorted(action.ban),
+            allow=allow,
+            temperature=action.token_temp,
+            row=action.logits is not None,
+        )
+
+    def _take_back(self, seat: Seat | None, n: int) -> None:
+        """Take back up to n tokens of the output."""
+        length = max(0, len(self.output) - n)
+        if length == len(self.output):
+            return
+        assert seat is not None
+        seat.check(length)
+        self.output.cut(length)
+        for other in self.seats:
+            other.sink(length)
+
+    def _end_by(self, action: Action, seat: Seat | None) -> bool:
+        """Carry out a terminal action. Returns whether it was one."""
+        if isinstance(action, ForceOutput):
+            self.output.cut(0)
+            for token in action.tokens:
+                self.output.add(token, FORCED if seat is None else seat.number + 1)
+            self._finish(End("stop"), replaced=True)
+        elif isinstance(action, ToolCalls):
+            self._finish(End("tool_calls"), tool_calls=action.tool_calls)
+        elif isinstance(action, EmitError):
+            raise EmittedError(action.message)
+        else:
+            return False
+        return True
+
+    def _finish(self, end: End, **extra: Any) -> None:
+        """The session is over; what its output is, `_settled` says when it is asked for."""
+        self._next = Finish(0, [], end.reason, Usage(), end.stop_reason, **extra)
+
+    def _fail(self, error: ModError) -> None:
+        self.record.failure(type=error.type, status=error.status, message=str(error))
+        self._next = Fail(error.status, error.type, str(error), self.output.usage())
+
+    def _pass(self, end: End | None) -> None:
+        """A mod goes on past an end: it stays in the context and out of the text."""
+        if end is not None and end is not LENGTH:
+            stop = end.stop_reason if isinstance(end.stop_reason, str) else None
+            self.output.passed_ends.append(PassedEnd(len(self.output) - 1, stop))
+
+    def _cut_off(self, tokens: list[int]) -> None:
+        if tokens:
+            self.record.action(step=self._round, action="cut", tokens=list(tokens))
+
+    def _follow(self) -> None:
+        for seat in self.seats:
+            seat.follow(len(self.output))
+
+    def _count_run(self) -> None:
+        self._runs += 1
+        if self._runs > MAX_FORCED_RUNS:
+            raise BudgetExceededError(
+                f"more than {MAX_FORCED_RUNS} forced runs in a row without a forward pass"
+            )
+
+    def _spend(self, tokens: int) -> None:
+        self._spent += tokens
+        budget = 4 * self.ends.max_tokens + 1024
+        if self._spent > budget:
+            raise BudgetExceededError(
+                f"the session forwarded {self._spent} tokens; with max_tokens"
+                f" {self.ends.max_tokens} its budget is {budget}"
+            )
+
+    # Calling mods.
+
+    def _ask(self, event: Event) -> Outcome:
+        answers = []
+        for seat in self.seats:
+            action = self._call(seat, event)
+            if action.rank and not does_nothing(event, action):
+                answers.append(Answer(seat, action))
+        if not answers:
+            return NOTHING
+        outcome = combine(answers)
+        self._record(event, answers, outcome)
+        return outcome
+
+    def _call(self, seat: Seat, event: Event) -> Action:
+        """One handler, one event. The only place where an author's code runs."""
+        if event.name not in seat.mod.traits.events:
+            return Noop()
+        if isinstance(event, Added):
+            event = replace(event, added_tokens=list(event.added_tokens))
+        builder = ActionBuilder(event, self.tokenizer)
+        self.record.calls += 1
+        speaker.record, speaker.mod = self.record, seat.name
+        conversation.enter(self.spec)
+        self._watch.call_begins(seat.number)
+        try:
+            action = validate_action(event, seat.mod.handler(event, builder, self.tokenizer))
+            action = checked(action, self.spec.vocabulary)
+        except BaseException as error:
+            return self._blame(seat, event, error)
+        finally:
+            self._watch.call_ends()
+            speaker.record = None
+        if builder.holding is True:
+            seat.hold()
+        elif builder.holding is False:
+            seat.release(len(self.output))
+        return action
+
+    def _blame(self, seat: Seat, event: Event, error: BaseException) -> Action:
+        """Turn what a handler raised into a failure that names it, or record and ignore it."""
+        message = _message(error)
+        self.record.failure(
+            mod=seat.name,
+            event=event.name,
+            step=event.step,
+            error=type(error).__name__,
+            message=message,
+            traceback="".join(traceback.format_exception(error)[-12:]),
+        )
+        if seat.mod.traits.on_error == "ignore":
+            return Noop()
+        where = f"mod {seat.name!r} at {event.name} (step {event.step})"
+        if isinstance(error, InvalidActionError):
+            raise InvalidActionError(f"{where}: {message}") from error
+        line = _last_line(error)
+        raise ModRaisedError(f"{where} raised {type(error).__name__}: {message}{line}") from error
+
+    def _record(self, event: Event, answers: Sequence[Answer], outcome: Outcome) -> None:
+        lost = {id(answer) for answer in outcome.overridden}
+        for answer in answers:
+            self.record.action(
+                step=event.step,
+                event=event.name,
+                position=event.position,
+                mod=answer.seat.name,
+                action=answer.action.name,
+                tokens=list(getattr(answer.action, "tokens", ())),
+                n=getattr(answer.action, "n", None),
+                overridden=id(answer) in lost,
+            )
+
+
+def _message(error: BaseException) -> str:
+    """An exception's text. An author's exception may fail at that, too."""
+    try:
+        return str(error)
+    except BaseException:
+        return "(its message cannot be read)"
+
+
+def _last_line(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        f" ({frames[-1].filename.rsplit('/', 1)[-1]}, line {frames[-1].lineno})" if frames else ""
+    )

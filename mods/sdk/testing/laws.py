@@ -1,0 +1,2 @@
+class LawBroken(AssertionError):
+    pass

@@ -1,0 +1,135 @@
+"""What mods were told and what they answered, kept by request: the evidence for the laws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from mods.runtime.compile import Traits
+from mods.runtime.seat import Handler, LoadedMod
+from mods.sdk.actions import Action, ActionBuilder, Noop, validate_action
+from mods.sdk.errors import InvalidActionError
+from mods.sdk.events import Added, Event
+
+
+@dataclass(frozen=True)
+class Said:
+    """One mod's answer: what it returned, or the exception that it raised."""
+
+    mod: str
+    answer: object
+    ignored: bool = False
+    """The mod's errors count as noops."""
+
+
+@dataclass
+class Turn:
+    """One event, and the answers that it got, in the order of the chain."""
+
+    event: Event
+    answers: list[Said] = field(default_factory=list)
+
+    def wrong(self) -> Said | None:
+        """The answer that makes the session fail, if there is one: raised, or illegal here."""
+        for said in self.answers:
+            if not said.ignored and error_of(self.event, said.answer) is not None:
+                return said
+        return None
+
+    def actions(self) -> list[Action]:
+        """The answers that are legal actions, in order."""
+        return [
+            Noop() if said.answer is None else said.answer  # type: ignore[misc]
+            for said in self.answers
+            if error_of(self.event, said.answer) is None
+        ]
+
+
+@dataclass
+class Story:
+    """One request, as its mods saw it."""
+
+    request_id: str
+    turns: list[Turn] = field(default_factory=list)
+
+    @property
+    def events(self) -> list[Event]:
+        return [turn.event for turn in self.turns]
+
+    def pairs(self) -> Iterator[tuple[Turn, Turn | None]]:
+        """Each turn with the one after it."""
+        yield from zip(self.turns, [*self.turns[1:], None], strict=False)
+
+
+class Recorder:
+    """Wraps handlers, and keeps the story of each request that they are called for."""
+
+    def __init__(self) -> None:
+        self.stories: dict[str, Story] = {}
+
+    def observer(self) -> LoadedMod:
+        """A mod that watches and always answers noop: put it first, it hears every event."""
+
+        def watch(event: Event, actions: ActionBuilder, tokenizer: Any) -> None:
+            self._open(event)
+
+        return LoadedMod(watch, Traits("observer", reach=0, logits=False))
+
+    def watch(self, mod: LoadedMod) -> LoadedMod:
+        """The same mod, whose answers are kept."""
+        name, ignored = mod.traits.name, mod.traits.on_error == "ignore"
+
+        def watched(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
+            turn = self._turn(event, name)
+            try:
+                answer = mod.handler(event, actions, tokenizer)
+            except BaseException as error:
+                turn.answers.append(Said(name, error, ignored))
+                raise
+            turn.answers.append(Said(name, answer, ignored))
+            return answer
+
+        return replace(mod, handler=watched)
+
+    def chain(self, mods: Sequence[LoadedMod]) -> list[LoadedMod]:
+        """The observer, and the mods behind it, all watched."""
+        return [self.observer(), *map(self.watch, mods)]
+
+    def wrap(self, handler: Handler, name: str = "mod") -> Handler:
+        """A bare handler, watched."""
+        return self.watch(LoadedMod(handler, Traits(name))).handler
+
+    def _turn(self, event: Event, name: str) -> Turn:
+        """The turn of this event: the newest, or one more."""
+        story = self.stories.get(event.request_id)
+        if story and story.turns and told(story.turns[-1].event) == told(event):
+            heard = any(said.mod == name for said in story.turns[-1].answers)
+            if not heard:
+                return story.turns[-1]
+        return self._open(event)
+
+    def _open(self, event: Event) -> Turn:
+        if isinstance(event, Added):
+            event = replace(event, added_tokens=list(event.added_tokens))
+        story = self.stories.setdefault(event.request_id, Story(event.request_id))
+        story.turns.append(Turn(event))
+        return story.turns[-1]
+
+
+def error_of(event: Event, answer: object) -> BaseException | None:
+    """The exception that an answer is, or that it deserves at this event."""
+    if isinstance(answer, BaseException):
+        return answer
+    with suppress(InvalidActionError):
+        validate_action(event, answer)
+        return None
+    return InvalidActionError(f"{answer!r} at {event.name}")
+
+
+def told(event: Event) -> tuple[object, ...]:
+    """An event as plain values that can be compared; logits as their bytes."""
+    values = [getattr(event, part.name) for part in fields(event)]
+    plain = [value.tobytes() if hasattr(value, "tobytes") else value for value in values]
+    return (event.name, *(tuple(value) if type(value) is list else value for value in plain))

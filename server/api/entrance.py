@@ -1,0 +1,194 @@
+"""The way in: one ASGI layer that finds the mods a request names, before vLLM sees it.
+
+It reads a JSON body, takes the mods out of `model` and `mods`, resolves them (an unknown one is
+a 404 that names those there are), makes sure their host runs, and leaves a `Call` for
+`ModEngine.generate` to find. Requests without mods pass with their body as it came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+
+from mods.runtime.host.pool import HostPool
+from mods.sdk.errors import ModError
+from server.api.errors import error_response
+from server.api.exit import Exit
+from server.api.model_string import split_model
+from server.engine.call import Call, current_call
+from server.mods.registry import ModRegistry
+
+
+class BadRequestError(Exception):
+    """The body asks for mods in a way that cannot be understood."""
+
+
+class Entrance:
+    """An ASGI application around vLLM's own, whose state and routes it shows as its own."""
+
+    def __init__(
+        self,
+        app: FastAPI,
+        registry: ModRegistry,
+        pool: HostPool,
+        served_names: Callable[[], Iterable[str]],
+        caller_of: Callable[[Request], str],
+    ) -> None:
+        self._app = app
+        self.state, self.routes = app.state, app.routes
+        self._registry, self._pool = registry, pool
+        self._served_names, self._caller_of = served_names, caller_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not _may_name_mods(scope):
+            await self._app(scope, receive, send)
+            return
+        body = await _read_body(receive)
+        if body is None:
+            return
+        try:
+            found = _find_mods(body, self._served_names())
+            if found is None:
+                await self._app(scope, _replay(body, receive), send)
+                return
+            call, rewritten = await self._call(Request(scope), *found)
+        except BadRequestError as error:
+            await error_response(400, "BadRequestError", str(error), "mods")(scope, receive, send)
+        except ModError as error:
+            await error_response(error.status, error.type, str(error), "model")(
+                scope, receive, send
+            )
+        else:
+            await self._serve(scope, _replay(rewritten, receive), send, call)
+
+    async def _call(
+        self, request: Request, content: dict[str, Any], base: str, names: list[str]
+    ) -> tuple[Call, bytes]:
+        caller = self._caller_of(request)
+        packages = self._registry.resolve(caller, names)
+        host = await self._pool.acquire(caller, packages, self._registry.shared(caller))
+        call = Call(
+            model=content["model"],
+            mods=packages,
+            host=host,
+            conversation=_conversation(content),
+            tools=_dicts(content.get("tools")),
+            response_format=_format(content),
+            show_at_once=bool(content.get("stream_removed", False)),
+        )
+        rewritten = {**content, "model": base}
+        rewritten.pop("mods", None)
+        rewritten.pop("stream_removed", None)
+        return call, json.dumps(rewritten).encode()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
+        token = current_call.set(call)
+        way_out = Exit(scope["path"], call, send)
+        try:
+            await self._app(_with_length(scope), receive, way_out)
+        except Exception:
+            if call.failure is None or not way_out.streaming:
+                raise
+            await way_out.fail()
+        finally:
+            current_call.reset(token)
+
+
+def _may_name_mods(scope: Scope) -> bool:
+    if scope["type"] != "http" or scope["method"] != "POST":
+        return False
+    if scope["path"].startswith("/v1/mods") or scope["path"] == "/sdk":
+        return False
+    kind = next((v for k, v in scope["headers"] if k == b"content-type"), b"application/json")
+    return b"json" in kind.lower()
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """The whole body, or None if the client went away."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Give the body once, then whatever comes from the client (its going away)."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _with_length(scope: Scope) -> Scope:
+    """Without the old length: the body was rewritten."""
+    headers = [(k, v) for k, v in scope["headers"] if k != b"content-length"]
+    return {**scope, "headers": headers}
+
+
+def _find_mods(
+    body: bytes, served: Iterable[str]
+) -> tuple[dict[str, Any], str, list[str]] | None:
+    """The parsed body, the base model and the mods; None if it names no mods (or is no JSON)."""
+    if b'"mods"' not in body and b"/" not in body:
+        return None
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(content, dict):
+        return None
+    listed = content.get("mods")
+    if listed is not None and not _is_names(listed):
+        raise BadRequestError(f"mods must be a list of names, got {listed!r:.80}")
+    model = content.get("model")
+    served = list(served)
+    if model is None and listed:
+        model = content["model"] = served[0]
+    split = split_model(model, served) if isinstance(model, str) else None
+    if split is None:
+        return None
+    base, names = split
+    names = names + list(listed or ())
+    if not names:
+        return None
+    if not all(names):
+        raise BadRequestError(f"the model string {model!r} names an empty mod")
+    return content, base, names
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _conversation(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """The messages, whichever route they came by."""
+    given = content.get("messages", content.get("input"))
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    system = content.get("system", content.get("instructions"))
+    head = [{"role": "system", "content": system}] if system else []
+    return head + _dicts(given)
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _format(content: dict[str, Any]) -> dict[str, Any] | None:
+    given = content.get("response_format") or (content.get("text") or {}).get("format")
+    return given if isinstance(given, dict) else None

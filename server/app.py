@@ -1,0 +1,191 @@
+"""The process that people start: engine, mods' hosts and HTTP, put together in this order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mods.runtime.host.pool import HostPool
+from server.api.entrance import Entrance
+from server.mods.registry import StartupModError
+from server.quiet import Quiet
+from server.settings import Settings, SettingsError
+
+log = logging.getLogger("concordance")
+
+
+class StartError(RuntimeError):
+    """The server could not start; the message is the one line that a person needs."""
+
+
+def run(settings: Settings, engine_args: Sequence[str]) -> int:
+    """Serve until told to stop. Returns the exit status; says in one line why a start failed."""
+    quiet = Quiet(settings.home / "logs" / "engine.log")
+    try:
+        with quiet:
+            _serve_until_stopped(settings, engine_args, quiet)
+    except SettingsError as error:
+        return _complain(str(error), 2)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 0
+    except (StartError, StartupModError) as error:
+        return _complain(str(error), 1)
+    except Exception as error:
+        quiet.restore()
+        reason = quiet.cause(error)
+        return _complain(f"cannot serve {settings.model}: {reason} (more in {quiet.log})", 1)
+    return 0
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"concordance: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _serve_until_stopped(settings: Settings, engine_args: Sequence[str], quiet: Quiet) -> None:
+    with tempfile.TemporaryDirectory(prefix="concordance-") as run_dir:
+        _prepare_worker(settings, run_dir)
+        import uvloop
+
+        from server.engine.options import engine_options
+
+        options = engine_options(settings, engine_args)
+        uvloop.run(_serve(settings, options, Path(run_dir), quiet))
+
+
+def _prepare_worker(settings: Settings, run_dir: str) -> None:
+    """What the engine's processes find in their environment; they inherit it at their start."""
+    from processors import environment
+
+    os.environ[environment.RUN_DIR] = run_dir
+    os.environ[environment.SOFT_DEADLINE] = str(settings.soft_deadline_ms / 1000)
+    os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    os.environ.setdefault("VLLM_LOGGING_COLOR", "0")
+
+
+async def _serve(settings: Settings, options: Namespace, run_dir: Path, quiet: Quiet) -> None:
+    from vllm.entrypoints.launchers.api_server.entry import build_async_engine_client
+    from vllm.entrypoints.launchers.launcher import setup_server
+
+    _, sock = setup_server(options, reuse_port=False)
+    stopping = None
+    try:
+        async with build_async_engine_client(options) as engine:
+            pool = await _start_hosts(settings, engine, run_dir)
+            try:
+                app = await build(settings, options, engine, pool)
+                quiet.restore()
+                stopping = await _serve_http(app, sock, options)
+            finally:
+                await pool.stop()
+        if stopping is not None:
+            await stopping
+    finally:
+        sock.close()
+
+
+async def _start_hosts(settings: Settings, engine: Any, run_dir: Path) -> HostPool:
+    pool = HostPool(
+        run_dir,
+        tokenizer_folder(engine),
+        hard_deadline=settings.hard_deadline_s,
+        max_hosts=settings.max_hosts,
+        idle_seconds=settings.host_idle_s,
+    )
+    await pool.start()
+    return pool
+
+
+def tokenizer_folder(engine: Any) -> Path:
+    """Where the model's `tokenizer.json` lies: its folder, or the hub's local copy of it."""
+    name = engine.model_config.tokenizer
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, "tokenizer.json")
+    if not isinstance(found, str):
+        raise StartError(
+            f"{name} has no tokenizer.json, which mods need to encode and decode text"
+        )
+    return Path(found).parent
+
+
+async def build(
+    settings: Settings, options: Namespace, engine: Any, pool: HostPool
+) -> Entrance:
+    """vLLM's own application over an engine with mods, with our way in and our routes."""
+    from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+    from vllm.entrypoints.launchers.app import build_app
+
+    from server.api.health import router as health_routes
+    from server.engine.client import ModEngine
+    from server.mods.caller import caller_of
+    from server.mods.registry import ModRegistry
+    from server.mods.routes import ModsState
+    from server.mods.routes import router as mod_routes
+
+    tasks = await engine.get_supported_tasks()
+    mod_engine: Any = ModEngine(engine, settings.health_timeout_s)
+    app = build_app(options, tasks, engine.model_config)
+    await init_app_state(mod_engine, app.state, options, tasks)
+    registry, check = ModRegistry(), _check_in(pool)
+    if settings.mods is not None:
+        await registry.load_folder(settings.mods, check)
+    app.include_router(mod_routes)
+    app.include_router(health_routes)
+    app.state.concordance_mods = ModsState(registry, check)
+
+    def served_names() -> Iterable[str]:
+        models = app.state.openai_serving_models
+        yield from (model.name for model in models.base_model_paths)
+        yield from models.lora_requests
+
+    return Entrance(app, registry, pool, served_names, caller_of)
+
+
+def _check_in(pool: HostPool) -> Any:
+    """How an upload is tried: loaded in a host process of its own, never in this one."""
+
+    async def check(package: Any, shared: Any) -> Any:
+        host = await pool.acquire("upload-check", [package], shared)
+        return host.traits[0]
+
+    return check
+
+
+async def _serve_http(app: Any, sock: Any, options: Namespace) -> Any:
+    """vLLM's own server loop, with its options. Returns what to await once the engine is gone."""
+    from vllm.entrypoints.launchers.launcher import serve_http
+    from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
+
+    more: dict[str, Any] = {}
+    log_config = get_uvicorn_log_config(options)
+    if log_config is not None:
+        more["log_config"] = log_config
+    return await serve_http(
+        app,
+        sock=sock,
+        enable_ssl_refresh=options.enable_ssl_refresh,
+        host=options.host,
+        port=options.port,
+        log_level=options.uvicorn_log_level,
+        access_log=not options.disable_uvicorn_access_log,
+        timeout_keep_alive=5,
+        ssl_keyfile=options.ssl_keyfile,
+        ssl_certfile=options.ssl_certfile,
+        ssl_ca_certs=options.ssl_ca_certs,
+        ssl_cert_reqs=options.ssl_cert_reqs,
+        ssl_ciphers=options.ssl_ciphers,
+        h11_max_incomplete_event_size=options.h11_max_incomplete_event_size,
+        h11_max_header_count=options.h11_max_header_count,
+        **more,
+    )

@@ -1,0 +1,1 @@
+"""vLLM's engine with mods: an `EngineClient` whose `generate` runs sessions."""

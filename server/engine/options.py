@@ -1,0 +1,109 @@
+"""The engine's options: the operator's own, over what this machine and mods need.
+
+What cannot work together with mods is refused here, in plain words, before anything loads.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from server.demo import MODEL_NAME
+from server.settings import Settings, SettingsError
+
+PROCESSOR = "processors.runner_v1:ModsProcessor"
+CPU_WORKER = "processors.runner_v1.ModsCPUWorker"
+CPU_BLOCK_SIZE = 32
+CPU_KV_CACHE_BYTES = 1 << 30
+"""Key-value cache on the CPU unless the operator says otherwise: enough for small models."""
+
+
+def engine_options(settings: Settings, given: Sequence[str]) -> Namespace:
+    """vLLM's parsed options. Raises `SettingsError` for what mods cannot live with."""
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.platforms import current_platform
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    parser = _OneLine(make_arg_parser(FlexibleArgumentParser(prog="concai serve", add_help=False)))
+    _refuse(given)
+    ours = ["--model", settings.model, "--host", settings.host, "--port", str(settings.port)]
+    if settings.is_demo and not _names(given, "--served-model-name"):
+        ours += ["--served-model-name", MODEL_NAME]
+    if current_platform.is_cpu():
+        ours += _cpu_options(given)
+    options = parser.parse([*ours, *given])
+    options.logits_processors = [*(options.logits_processors or ()), PROCESSOR]
+    options.override_generation_config = {
+        **_sampling_defaults(settings),
+        **(options.override_generation_config or {}),
+    }
+    _refuse_parallel(options)
+    validate_parsed_serve_args(options)
+    return options
+
+
+def _cpu_options(given: Sequence[str]) -> list[str]:
+    options = ["--worker-cls", CPU_WORKER]
+    if not _names(given, "--block-size"):
+        options += ["--block-size", str(CPU_BLOCK_SIZE)]
+    asked = _names(given, "--kv-cache-memory-bytes") or _names(given, "--gpu-memory-utilization")
+    if not asked and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
+        options += ["--kv-cache-memory-bytes", str(CPU_KV_CACHE_BYTES)]
+    return options
+
+
+def _sampling_defaults(settings: Settings) -> dict[str, Any]:
+    """Defaults for requests that do not say, under the names of a generation config."""
+    wanted = {
+        "max_new_tokens": settings.max_tokens,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": settings.top_k,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+_OURS = {
+    "--model": "--model of concai serve",
+    "--worker-cls": "nothing: the worker is ours",
+    "--api-server-count": "nothing: mods need one API process",
+}
+
+
+def _refuse(given: Sequence[str]) -> None:
+    for option, instead in _OURS.items():
+        if _names(given, option):
+            raise SettingsError(f"{option} cannot be passed on to the engine; use {instead}")
+
+
+def _refuse_parallel(options: Namespace) -> None:
+    """Mods are not proven with several ranks or with drafts, so they do not start together."""
+    for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
+        if (getattr(options, name, 1) or 1) > 1:
+            flag = "--" + name.replace("_", "-")
+            raise SettingsError(f"{flag} above 1 is not supported together with mods yet; use 1")
+    if getattr(options, "speculative_config", None):
+        raise SettingsError("speculative decoding is not supported together with mods yet")
+
+
+def _names(given: Sequence[str], option: str) -> bool:
+    spellings = {option, option.replace("-", "_").replace("__", "--", 1)}
+    return any(argument.split("=", 1)[0] in spellings for argument in given)
+
+
+class _OneLine:
+    """vLLM's parser, whose complaint becomes an exception instead of a page and an exit."""
+
+    def __init__(self, parser: Any) -> None:
+        self._parser = parser
+
+        def complain(message: str) -> None:
+            raise SettingsError(f"engine options: {message}")
+
+        parser.error = complain
+
+    def parse(self, arguments: Sequence[str]) -> Namespace:
+        namespace: Namespace = self._parser.parse_args(list(arguments))
+        return namespace

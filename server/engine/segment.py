@@ -1,0 +1,86 @@
+"""A segment's sampling parameters: the client's, made fit for one link of a session's chain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+from mods.runtime.decisions import Resume
+from processors.rows import Penalties, SegmentArgs
+
+
+class SegmentParams:
+    """Makes each segment's parameters from the request's, which are never mutated."""
+
+    def __init__(
+        self,
+        params: SamplingParams,
+        tokenizer: Any,
+        host: str,
+        session: int,
+        sentinel: int,
+        reads_logits: bool,
+        seed: int,
+        streams: bool,
+    ) -> None:
+        self._params = params
+        self._kind = RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY
+        self._seed = seed
+        self._host, self._session, self._sentinel = host, session, sentinel
+        self._reads_logits = reads_logits
+        self._penalties = _penalties(params)
+        self._bad_words = _bad_words(params, tokenizer)
+
+    def make(self, resume: Resume, kept: int, max_tokens: int) -> SamplingParams:
+        """Parameters of the segment that starts with `kept` output tokens in its prompt."""
+        params = self._params.clone()
+        params.skip_clone = False
+        params.n = 1
+        params.output_kind = self._kind
+        params.max_tokens = max_tokens - kept
+        params.min_tokens = min(max(0, params.min_tokens - kept), params.max_tokens)
+        params.stop = []
+        params.output_text_buffer_length = 0
+        params.stop_token_ids = [*(params.stop_token_ids or ()), self._sentinel]
+        params._all_stop_token_ids = {*params._all_stop_token_ids, self._sentinel}
+        params.detokenize = params.logprobs is not None
+        params.presence_penalty = params.frequency_penalty = 0.0
+        params.repetition_penalty = 1.0
+        params.bad_words, params._bad_words_token_ids = [], None
+        if resume.segment > 1:
+            params.prompt_logprobs = None
+        params.extra_args = {
+            **(params.extra_args or {}),
+            **self._args(resume.segment, kept).to_extra_args(),
+        }
+        return params
+
+    def _args(self, segment: int, kept: int) -> SegmentArgs:
+        return SegmentArgs(
+            host=self._host,
+            session=self._session,
+            segment=segment,
+            kept=kept,
+            sentinel=self._sentinel,
+            reads_logits=self._reads_logits,
+            temperature=self._params.temperature,
+            seed=self._seed,
+            penalties=self._penalties,
+            bad_words=self._bad_words,
+        )
+
+
+def _penalties(params: SamplingParams) -> Penalties | None:
+    penalties = Penalties(
+        params.presence_penalty, params.frequency_penalty, params.repetition_penalty
+    )
+    return None if penalties == Penalties() else penalties
+
+
+def _bad_words(params: SamplingParams, tokenizer: Any) -> list[list[int]]:
+    if not params.bad_words:
+        return []
+    own = params.clone()
+    own.update_from_tokenizer(tokenizer)
+    return own._bad_words_token_ids or []

@@ -1,0 +1,107 @@
+"""A session's text: detokenised as vLLM does it, shown only as far as nothing can take it back.
+
+Text is kept with the length it had after each token, so that a cut of tokens is a cut of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from vllm.sampling_params import SamplingParams
+from vllm.v1.engine.detokenizer import IncrementalDetokenizer
+
+from mods.runtime.decisions import PassedEnd
+
+
+class SessionText:
+    """Grows token by token; `shown` is how much of it has been given out."""
+
+    def __init__(self, tokenizer: Any, prompt: Sequence[int], params: SamplingParams) -> None:
+        self._tokenizer = tokenizer
+        self._prompt = list(prompt)
+        self._params = params
+        self._stops = [params.stop] if isinstance(params.stop, str) else list(params.stop or ())
+        self._includes_stop = params.include_stop_str_in_output
+        self._start_over()
+        self.shown = ""
+
+    def _start_over(self) -> None:
+        self.text = ""
+        self._lengths: list[int] = []
+        self._tokens: list[int] = []
+        self._passed: list[PassedEnd] = []
+        self._decoder = _decoder(self._tokenizer, self._prompt, self._params)
+
+    def follow(self, tokens: Sequence[int], passed: Sequence[PassedEnd] = ()) -> None:
+        """Become the text of these tokens, from the first one that differs on."""
+        same = _common_length(self._tokens, tokens)
+        if same < len(self._tokens) or list(passed) != self._passed:
+            same = 0
+            self._start_over()
+            self._passed = list(passed)
+        ends = {end.index: end for end in passed}
+        for index in range(same, len(tokens)):
+            self._append(tokens[index], ends.get(index))
+
+    def upto(self, count: int) -> str:
+        """The text of the first `count` tokens."""
+        return self.text[: self._lengths[count - 1]] if count else ""
+
+    def safe(self, count: int) -> str:
+        """The text of the first `count` tokens, less what may be the start of a stop string."""
+        held = 0
+        if self._stops and not self._includes_stop:
+            held = max(len(stop) for stop in self._stops) - 1
+        text = self.upto(count)
+        return text[: len(text) - held] if held else text
+
+    def finished(self, stop_reason: int | str | None, reason: str, replaced: bool) -> str:
+        """The whole text, less what ended it: the stop string, or the ending token's own text."""
+        if reason != "stop" or replaced:
+            return self.text
+        if isinstance(stop_reason, str):
+            return self._cut_at(stop_reason)
+        if self._includes_stop or not self._lengths:
+            return self.text
+        return self.upto(len(self._lengths) - 1)
+
+    def _cut_at(self, stop: str) -> str:
+        before = self._lengths[-2] if len(self._lengths) > 1 else 0
+        at = self.text.find(stop, max(0, before - len(stop) + 1))
+        if at < 0:
+            return self.text
+        return self.text[: at + (len(stop) if self._includes_stop else 0)]
+
+    def _append(self, token: int, end: PassedEnd | None) -> None:
+        self._tokens.append(token)
+        if end is None or end.stop is not None:
+            self._decoder.update([token], False)
+            piece: str = self._decoder.get_next_output_text(finished=True, delta=True)
+            self.text += piece
+        if end is not None and end.stop is not None:
+            at = self.text.rfind(end.stop)
+            if at >= 0:
+                self.text = self.text[:at] + self.text[at + len(end.stop) :]
+                self._lengths = [min(length, at) for length in self._lengths]
+        self._lengths.append(len(self.text))
+
+
+def _decoder(tokenizer: Any, prompt: list[int], params: SamplingParams) -> Any:
+    """vLLM's own incremental detokeniser, without its stop strings."""
+    plain = SamplingParams(
+        skip_special_tokens=params.skip_special_tokens,
+        spaces_between_special_tokens=params.spaces_between_special_tokens,
+    )
+    request = SimpleNamespace(
+        request_id="", prompt_token_ids=prompt, prompt_embeds=None, sampling_params=plain
+    )
+    return IncrementalDetokenizer.from_new_request(tokenizer, request)  # type: ignore[arg-type]
+
+
+def _common_length(one: Sequence[int], other: Sequence[int]) -> int:
+    shorter = min(len(one), len(other))
+    if list(one[:shorter]) == list(other[:shorter]):
+        return shorter
+    return next(i for i in range(shorter) if one[i] != other[i])

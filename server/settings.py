@@ -1,0 +1,194 @@
+"""What can be set from outside: `CONCORDANCE_*` variables and a few well-known names, read once.
+
+Command-line options win over the environment, which wins over `.env` in the working directory,
+which wins over the defaults. A name that is not known or a value that does not fit stops the
+start, with the name in the message.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr
+from pydantic import ValidationError as PydanticValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from server.demo import MODEL_PATH
+
+PREFIX = "CONCORDANCE_"
+DOTENV = Path(".env")
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or malformed; the message is one line that names it."""
+
+
+def _known_backend(value: object) -> object:
+    if isinstance(value, str) and value.lower() in {"huggingface", "hf"}:
+        raise ValueError("the huggingface backend is not available, only vllm is")
+    return value.lower() if isinstance(value, str) else value
+
+
+def _existing_folder(path: Path | None) -> Path | None:
+    if path is not None and not path.is_dir():
+        raise ValueError("there is no such folder")
+    return path
+
+
+def _expanded(value: object) -> object:
+    return Path(value).expanduser() if isinstance(value, (str, Path)) else value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _postgres(url: SecretStr | None) -> SecretStr | None:
+    if url and not url.get_secret_value().startswith(("postgres://", "postgresql://")):
+        raise ValueError("expected a postgresql:// address")
+    return url
+
+
+def _web(url: str | None) -> str | None:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("expected an http:// or https:// address")
+    return url
+
+
+Folder = Annotated[Path, BeforeValidator(_expanded)]
+Backend = Annotated[Literal["vllm"], BeforeValidator(_known_backend)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. `Settings.load` reads them; nothing else should."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+    model: str = Field(
+        default=str(MODEL_PATH),
+        min_length=1,
+        validation_alias=AliasChoices("CONCORDANCE_MODEL", "MODEL_ID"),
+        description="A folder or a Hugging Face name; by default the bundled demo model.",
+    )
+    backend: Backend = Field(default="vllm", description="What runs the model.")
+    max_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Output tokens where a request does not say; vLLM's if unset.",
+    )
+    temperature: float | None = Field(
+        default=None, ge=0.0, description="Where a request does not say; the model's if unset."
+    )
+    top_p: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="Where a request does not say; the model's if unset.",
+    )
+    top_k: int | None = Field(
+        default=None,
+        ge=0,
+        description="Where a request does not say, 0 for no limit; the model's if unset.",
+    )
+    home: Folder = Field(
+        default=Path("~/.concordance").expanduser(), description="The data folder."
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(default=8000, ge=1, le=65535, description="The port to listen on.")
+    mods: Annotated[Folder | None, AfterValidator(_existing_folder)] = Field(
+        default=None, description="A folder of mods to load at the start."
+    )
+    soft_deadline_ms: float = Field(
+        default=20.0, gt=0.0, description="How long one step waits for all mods together."
+    )
+    hard_deadline_s: float = Field(
+        default=1.0, gt=0.0, description="How long one request waits for its mods at one event."
+    )
+    max_hosts: int = Field(default=64, ge=1, description="Mod processes at once.")
+    host_idle_s: float = Field(
+        default=600.0, gt=0.0, description="After how long an unused mod process ends."
+    )
+    health_timeout_s: float = Field(
+        default=5.0, gt=0.0, description="How long the engine may make no progress and be healthy."
+    )
+    log_level: LogLevel = Field(default="info", description="debug, info, warning or error.")
+    hf_token: SecretStr | None = Field(
+        default=None, validation_alias="HF_TOKEN", description="For gated Hugging Face models."
+    )
+    database_url: Annotated[SecretStr | None, AfterValidator(_postgres)] = Field(
+        default=None, validation_alias="DATABASE_URL", description="A Postgres to keep traces in."
+    )
+    quote_log_ingest_url: Annotated[str | None, AfterValidator(_web)] = Field(
+        default=None,
+        validation_alias="QUOTE_LOG_INGEST_URL",
+        description="Where else to send finished traces.",
+    )
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the model is the bundled one."""
+        return Path(self.model) == MODEL_PATH
+
+    @classmethod
+    def load(cls, **options: Any) -> Settings:
+        """The settings of this process; `options` (by field name) win, None means not given.
+
+        Raises `SettingsError` with one line that names every setting at fault.
+        """
+        _refuse_unknown([*os.environ, *dotenv_values(DOTENV)])
+        given = {name: value for name, value in options.items() if value is not None}
+        try:
+            return cls(_env_file=DOTENV, **given)  # type: ignore[call-arg]
+        except PydanticValidationError as error:
+            raise SettingsError(
+                "; ".join(_complaint(cls, fault) for fault in error.errors())
+            ) from None
+
+
+def variable_names(field: str) -> list[str]:
+    """The environment variables that set a field, the one that wins first."""
+    alias = Settings.model_fields[field].validation_alias
+    if alias is None:
+        return [PREFIX + field.upper()]
+    return (
+        [str(choice) for choice in alias.choices]
+        if isinstance(alias, AliasChoices)
+        else [str(alias)]
+    )
+
+
+def all_variable_names() -> list[str]:
+    """Every environment variable that is read."""
+    return [name for field in Settings.model_fields for name in variable_names(field)]
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    known = all_variable_names()
+    for name in sorted({name for name in names if name.upper().startswith(PREFIX)}):
+        if name.upper() in known:
+            continue
+        close = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0]
+        raise SettingsError(f"{name} is no setting; did you mean {close}?")
+
+
+def _complaint(settings: type[Settings], fault: Any) -> str:
+    """One malformed value in words: where it came from, what it is and what was expected."""
+    place = str(fault["loc"][0]) if fault["loc"] else ""
+    name = place if place not in settings.model_fields else variable_names(place)[0]
+    secret = name in {"HF_TOKEN", "DATABASE_URL"}
+    value = "" if secret else f"={fault['input']}"
+    return f"{name}{value}: {fault['msg'].removeprefix('Value error, ')}"
