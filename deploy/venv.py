@@ -132,12 +132,21 @@ def has_engine(venv: Path, engine: str) -> bool:
 
 def drop_mismatched_torch_packages(venv: Path) -> None:
     """Uninstall torch's side packages where they were built for another torch."""
-    if succeeds(venv, "import torchvision"):
+    if succeeds(venv, "import torchvision") or not has_torch_side_package(venv):
         return
     say(f"removing {', '.join(TORCH_SIDE_PACKAGES)}: they do not match this torch")
     status, _ = pip(venv, "uninstall", "--yes", "--quiet", *TORCH_SIDE_PACKAGES)
     if status != 0:
         raise InstallError(f"pip could not uninstall {', '.join(TORCH_SIDE_PACKAGES)} (see above)")
+
+
+def has_torch_side_package(venv: Path) -> bool:
+    """Whether any of torch's side packages is installed, working or not."""
+    program = (
+        "import importlib.util as u, sys\n"
+        f"sys.exit(not any(map(u.find_spec, {TORCH_SIDE_PACKAGES!r})))"
+    )
+    return succeeds(venv, program)
 
 
 def explain(errors: str) -> str:

@@ -8,7 +8,6 @@ to a log file while the model loads.
 from __future__ import annotations
 
 import http.client
-import os
 import io
 import itertools
 import os
@@ -109,11 +108,6 @@ def copy_of_stderr() -> TextIO:
     except (OSError, io.UnsupportedOperation):
         return sys.stderr
     return os.fdopen(descriptor, "w", encoding=sys.stderr.encoding, errors="replace")
-
-
-def _terminal() -> Console:
-    """A console on the terminal itself: standard error is a log file while the engine loads."""
-    return Console(file=os.fdopen(os.dup(2), "w"), highlight=False)
 
 
 def answers(host: str, port: int) -> bool:

@@ -115,7 +115,7 @@ def test_the_anthropic_client_sees_it_in_messages(live: Live, ahoy: str) -> None
     answer = client.messages.create(
         model=f"{MODEL}/{ahoy}",
         max_tokens=32,
-        temperature=0,
+        extra_body={"temperature": 0},
         messages=[{"role": "user", "content": QUESTION}],
     )
     assert answer.content[0].text.startswith("Ahoy! ")  # type: ignore[union-attr]
@@ -126,7 +126,7 @@ def test_the_anthropic_client_sees_it_in_a_messages_stream(live: Live, ahoy: str
     with client.messages.stream(
         model=f"{MODEL}/{ahoy}",
         max_tokens=32,
-        temperature=0,
+        extra_body={"temperature": 0},
         messages=[{"role": "user", "content": QUESTION}],
     ) as stream:
         assert "".join(stream.text_stream).startswith("Ahoy! ")
