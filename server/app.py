@@ -83,6 +83,7 @@ async def _serve(settings: Settings, options: Namespace, run_dir: Path, quiet: Q
             try:
                 app = await build(settings, options, engine, pool)
                 quiet.restore()
+                _log_to_terminal(settings.log_level)
                 stopping = await _serve_http(app, sock, options)
             finally:
                 await pool.stop()
@@ -160,6 +161,15 @@ def _check_in(pool: HostPool) -> Any:
         return host.traits[0]
 
     return check
+
+
+def _log_to_terminal(level: str) -> None:
+    """Our own loggers, what mods print among them, beside the web server's access log."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s:     %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(level.upper())
+    log.propagate = False
 
 
 async def _serve_http(app: Any, sock: Any, options: Namespace) -> Any:

@@ -95,7 +95,7 @@ def _checked_shape(shape: AdjustedLogits, vocabulary: int) -> AdjustedLogits:
 
 def _ids(action: Action, tokens: Iterable[int], vocabulary: int) -> list[int]:
     """Plain ints. Raises `InvalidActionError` for an id outside the vocabulary."""
-    ids = [index(token) for token in tokens]
+    ids = [int(index(token)) for token in tokens]
     if ids and not (min(ids) >= 0 and max(ids) < vocabulary):
         token = next(token for token in ids if not 0 <= token < vocabulary)
         raise InvalidActionError(

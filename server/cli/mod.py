@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from server.cli.errors import CommandError
+from server.cli.errors import CommandError, located
 from server.cli.service import DEFAULT_URL, ModService
 
 app = typer.Typer(help="Upload, list, show and remove a server's mods.", no_args_is_help=True)
@@ -38,7 +38,8 @@ def upload(
     with ModService(url, user_api_key) as service:
         uploaded = service.upload(payload)
         model = uploaded.get("model") or f"{service.base_model()}/{payload['name']}"
-    typer.echo(f"uploaded {payload['name']}, entry point {payload['entrypoint']}")
+    done = "replaced" if uploaded.get("replaced") else "uploaded"
+    typer.echo(f"{done} {payload['name']}, entry point {payload['entrypoint']}")
     typer.echo(f"model: {model}")
 
 
@@ -107,15 +108,12 @@ def one_of(file_name: Path | None, folder: Path | None) -> Path:
     return folder
 
 
-def located(message: str, file: str | None, line: int | None) -> str:
-    """The message behind its file and line, unless it names them itself."""
-    if line is None or (f"line {line}" in message or f":{line}" in message):
-        return message
-    return f"{file or 'the mod'}, line {line}: {message}"
-
-
 def in_words(value: Any) -> str:
     """A field of a mod for reading: lists on one line, files by their paths."""
-    if isinstance(value, (list, dict)):
-        return ", ".join(str(part) for part in value) or "none"
-    return "none" if value is None else str(value)
+    if isinstance(value, list):
+        return ", ".join(str(part["path"] if is_file(part) else part) for part in value) or "-"
+    return "-" if value in (None, "") else str(value)
+
+
+def is_file(part: Any) -> bool:
+    return isinstance(part, dict) and "path" in part

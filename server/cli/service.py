@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from server.cli.errors import CommandError
+from server.cli.errors import CommandError, located
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 KEY_HEADER = "X-User-Api-Key"
@@ -88,10 +88,9 @@ def complaint(response: httpx.Response) -> str:
     """A refusal in the server's own words, with the line of the source where it names one."""
     try:
         error = response.json()["error"]
-        message, line = str(error["message"]), error.get("line")
+        return located(str(error["message"]), error.get("file"), error.get("line"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"the server answered {response.status_code} {response.reason_phrase}"
-    return message if line is None or f"line {line}" in message else f"line {line}: {message}"
 
 
 def _object(answer: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ then the host says what comes next. A token may be shown once the engine has gon
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from mods.sdk.errors import HostError, ModError, ReachExceededError
 from server.engine.call import Call, Choice, Removed
 from server.engine.segment import SegmentParams
 from server.engine.text import SessionText
+
+mods_log = logging.getLogger("concordance.mods")
 
 session_numbers = itertools.count(1)
 """Our own ids of sessions: never a client's, never used twice."""
@@ -110,7 +113,17 @@ class Session:
             reason = "error" if isinstance(step, Fail) else "done"
             yield self._end(step)
         finally:
-            self._background(self.call.host.close(self.spec.session, reason))
+            self._background(self._close(reason))
+
+    async def _close(self, reason: str) -> None:
+        """Let the mods know that it is over, and say in the log what they said and did wrong."""
+        record = await self.call.host.close(self.spec.session, reason)
+        for line in record.get("logs", ()):
+            mods_log.info("%s [%s] %s", self.spec.request_id, line["mod"], line["text"])
+        for failure in record.get("failures", ()):
+            trace = failure.get("traceback")
+            if trace:
+                mods_log.warning("%s [%s] %s", self.spec.request_id, failure["mod"], trace.rstrip())
 
     async def abort(self) -> None:
         """End as vLLM ends an aborted request: with what there is, finish reason `abort`."""

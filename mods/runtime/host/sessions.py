@@ -15,7 +15,6 @@ from mods.runtime.decisions import (
     LEAVE,
     Decision,
     Fail,
-    Force,
     Next,
     SessionSpec,
     Shape,
@@ -40,7 +39,7 @@ from mods.runtime.host.speech import Speech
 from mods.runtime.machine import Machine
 from mods.runtime.package import Package
 from mods.runtime.seat import LoadedMod
-from mods.sdk.errors import HostError, InvalidActionError, ModError
+from mods.sdk.errors import HostError, ModError
 
 Loader = Callable[[Sequence[Package], Mapping[str, str]], list[LoadedMod]]
 """Imports a chain of packages, with the shared modules that they may import."""
@@ -155,14 +154,7 @@ class Sessions:
             self._broken[row.session] = failure(ModError(unexpected(error)))
             return END_SEGMENT
         self._page.set_floor(place.slot, place.machine.floor)
-        if travels(decision):
-            return decision
-        self._broken[row.session] = failure(
-            InvalidActionError(
-                "an action holds something other than plain numbers; make actions with the builder"
-            )
-        )
-        return END_SEGMENT
+        return decision
 
     def _next(self, session: int, place: Place, ask: Callable[[], Next]) -> Next:
         if session in self._broken:
@@ -188,15 +180,3 @@ class Sessions:
         else:
             apart[index] = row.tobytes()
         return True
-
-
-def travels(decision: Decision) -> bool:
-    """Whether the worker will understand the decision: an action made without the builder may
-    hold anything, and one row must not spoil the message for the others."""
-    if type(decision) is Force:
-        return type(decision.token) is int
-    if type(decision) is not Shape:
-        return True
-    ids = {*map(type, decision.bias), *map(type, decision.ban), *map(type, decision.allow or ())}
-    numbers = {*map(type, decision.bias.values()), type(decision.temperature)}
-    return ids <= {int} and numbers <= {float, int, type(None)}

@@ -15,6 +15,7 @@ class FakeServer:
     """Keeps the mods it is sent, and the keys they came with."""
 
     mods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    uploads: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     says_model: bool = True
     refusal: tuple[int, dict[str, Any] | str] | None = None
@@ -58,11 +59,22 @@ class FakeServer:
     def _collection(self, method: str, body: bytes) -> tuple[int, Any]:
         if method == "GET":
             return 200, {"object": "list", "data": list(self.mods.values())}
-        mod = json.loads(body)
+        upload = json.loads(body)
+        mod = {
+            "name": upload["name"],
+            "description": upload["description"],
+            "entry": upload["entrypoint"],
+            "reach": None,
+            "files": [
+                {"path": path, "size": len(upload["files"][path])} for path in upload["files"]
+            ],
+        }
         if self.says_model:
             mod["model"] = f"concordance/demo/{mod['name']}"
+        replaced = mod["name"] in self.mods
+        self.uploads.append(upload)
         self.mods[mod["name"]] = mod
-        return 201, mod
+        return 200 if replaced else 201, {**mod, "replaced": replaced}
 
     def _member(self, method: str, name: str) -> tuple[int, Any]:
         if name not in self.mods:

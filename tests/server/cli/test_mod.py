@@ -44,8 +44,16 @@ def test_upload_prints_the_model_string_and_runs_nothing(
     result = concai("mod", "upload", "--file-name", ahoy, "--url", running.url)
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == "model: concordance/demo/ahoy"
-    assert running.mods["ahoy"]["entrypoint"] == "first_mod:ahoy"
-    assert running.mods["ahoy"]["files"] == {"first_mod.py": AHOY}
+    assert running.uploads[0]["entrypoint"] == "first_mod:ahoy"
+    assert running.uploads[0]["files"] == {"first_mod.py": AHOY}
+
+
+def test_upload_says_when_it_replaced_a_mod(
+    concai: Concai, running: FakeServer, ahoy: Path
+) -> None:
+    for done in ("uploaded", "replaced"):
+        result = concai("mod", "upload", "--file-name", ahoy, "--url", running.url)
+        assert result.stdout.startswith(f"{done} ahoy, entry point first_mod:ahoy\n")
 
 
 def test_upload_asks_for_the_base_name_where_the_server_does_not_say_the_model(
@@ -65,7 +73,7 @@ def test_upload_of_a_folder_takes_every_file_in_it(
     (folder / "main.py").write_text(AHOY)
     result = concai("mod", "upload", "--dir", folder, "--name", "sailor", "--url", running.url)
     assert result.exit_code == 0, result.output
-    assert sorted(running.mods["sailor"]["files"]) == ["main.py", "words.py"]
+    assert sorted(running.uploads[0]["files"]) == ["main.py", "words.py"]
 
 
 def test_the_key_goes_along(concai: Concai, running: FakeServer, ahoy: Path) -> None:
@@ -80,8 +88,9 @@ def test_list_show_and_rm(concai: Concai, running: FakeServer, ahoy: Path) -> No
     concai("mod", "upload", "--file-name", ahoy, *at)
     assert concai("mod", "list", *at).stdout == "ahoy  Begins with Ahoy.\n"
     shown = concai("mod", "show", "ahoy", *at).stdout
-    assert "entrypoint:  first_mod:ahoy" in shown
-    assert "files:       first_mod.py" in shown
+    assert "entry:       first_mod:ahoy\n" in shown
+    assert "files:       first_mod.py\n" in shown
+    assert "reach:       -\n" in shown
     assert concai("mod", "rm", "ahoy", *at).stdout == "removed ahoy\n"
     assert running.mods == {}
 
@@ -96,9 +105,9 @@ def test_an_unknown_mod_is_the_servers_own_message(concai: Concai, running: Fake
 def test_a_refusal_is_printed_with_its_line(
     concai: Concai, running: FakeServer, ahoy: Path
 ) -> None:
-    running.refusal = (400, {"error": {"message": "no such event", "line": 7}})
+    running.refusal = (400, {"error": {"message": "no such event", "file": "a.py", "line": 7}})
     result = concai("mod", "upload", "--file-name", ahoy, "--url", running.url)
-    assert (result.exit_code, result.stderr) == (1, "error: line 7: no such event\n")
+    assert (result.exit_code, result.stderr) == (1, "error: a.py, line 7: no such event\n")
 
 
 @pytest.mark.parametrize("body", ["oh no", "[]", '{"error": "x"}'])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mods.runtime.decisions import EndSegment, Leave, Resume, Shape
+from mods.runtime.decisions import EndSegment, Fail, Leave, Resume, Shape
 from mods.runtime.host.feed import Feeds
 from mods.runtime.host.frames import frame
 from mods.runtime.host.pool import HostPool
@@ -142,18 +142,20 @@ async def test_an_action_with_strange_contents_spoils_no_other_row(
     pool: HostPool, feeds: Feeds
 ) -> None:
     body = (
-        "if event.name == 'ForwardPass' and event.request_id == 'request-1':\n"
-        "    return AdjustedLogits(bias={True: 'much'})\n"
+        "if event.name == 'ForwardPass' and event.position == 1:\n"
+        "    if event.request_id == 'request-1': return AdjustedLogits(bias={True: 2})\n"
+        "    if event.request_id == 'request-2': return AdjustedLogits(bias={5: 'much'})\n"
         "return None"
     )
     host = await hosted(pool, body, before="from mods.sdk import AdjustedLogits")
-    for session in (1, 2):
+    for session in (1, 2, 3):
         await host.open(spec(session))
-    # Without logits to wait for, the first round was run by `open`; the worker hears its answer.
-    decisions = step(feeds, host, [first(1), first(2)])
-    assert decisions == [EndSegment(), Leave()]
-    failed = await host.tail(1, 1, 1, 0)
-    assert getattr(failed, "type", "") == "invalid_action"
+    step(feeds, host, [first(1), first(2), first(3)])
+    decisions = step(feeds, host, [FeedRow(session, 1, 1, 4) for session in (1, 2, 3)])
+    assert decisions == [Shape(bias={1: 2.0}), EndSegment(), Leave()]
+    failed = await host.tail(2, 1, 2, 0)
+    assert isinstance(failed, Fail)
+    assert (failed.status, failed.type) == (422, "invalid_action")
 
 
 async def test_a_dead_host_is_missing_at_once_and_is_not_tried_again(

@@ -9,14 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from mods.runtime.decisions import Fail, Finish, Force, Leave, Shape, Usage
+from mods.runtime.decisions import Fail, Finish, Usage
 from mods.runtime.host import page as pages
 from mods.runtime.host.answers import answer_frame
 from mods.runtime.host.arena import ArenaFile, ArenaMap
 from mods.runtime.host.frames import MAX_FRAME, Frames, FrameTooLongError, frame
 from mods.runtime.host.page import Page, PageReader
 from mods.runtime.host.protocol import FROM_HOST, Closed, Reply
-from mods.runtime.host.sessions import travels
 from mods.runtime.host.speech import MAX_LINE, Speech
 from mods.runtime.record import Record, Speaker
 
@@ -134,13 +133,3 @@ def test_what_cannot_be_sent_in_a_reply_fails_that_session() -> None:
     assert isinstance(answer, Reply)
     assert isinstance(answer.next, Fail)
     assert answer.next.status == 422
-
-
-def test_only_plain_numbers_travel_to_the_worker() -> None:
-    assert travels(Leave())
-    assert travels(Shape(bias={1: 2.0, 3: 4}, ban=[1], allow=[2], temperature=0.5))
-    assert travels(Force(3))
-    assert not travels(Shape(bias={True: 1.0}))
-    assert not travels(Shape(bias={1: "much"}))  # type: ignore[dict-item]
-    assert not travels(Shape(ban=[np.int64(3)]))  # type: ignore[list-item]
-    assert not travels(Force(np.int64(3)))  # type: ignore[arg-type]
