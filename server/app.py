@@ -50,7 +50,9 @@ def _complain(message: str, status: int) -> int:
 
 
 def _serve_until_stopped(settings: Settings, engine_args: Sequence[str], quiet: Quiet) -> None:
-    with tempfile.TemporaryDirectory(prefix="concordance-") as run_dir:
+    shared_memory = Path("/dev/shm")
+    parent = shared_memory if os.access(shared_memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="concordance-", dir=parent) as run_dir:
         _prepare_worker(settings, run_dir)
         import uvloop
 
@@ -177,6 +179,7 @@ async def _serve_http(app: Any, sock: Any, options: Namespace) -> Any:
     from vllm.entrypoints.launchers.launcher import serve_http
     from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
 
+    logging.getLogger(serve_http.__module__).setLevel(logging.WARNING)  # it lists every route
     more: dict[str, Any] = {}
     log_config = get_uvicorn_log_config(options)
     if log_config is not None:

@@ -62,7 +62,8 @@ class Usage(msgspec.Struct, array_like=True):
 class Resume(msgspec.Struct, tag="resume", tag_field="next"):
     """Start the next segment: the engine's first `keep` output tokens, then `tokens`.
 
-    segment: the number that its feeds must carry. floor: how many output tokens no mod may
+    segment: the number that its feeds must carry. late: the last one ended although the machine
+    had decided otherwise, because its decision did not come in time. floor: how many output tokens no mod may
     take back any more. prompt and max_tokens: set when a mod replaced them.
     """
 
@@ -73,6 +74,7 @@ class Resume(msgspec.Struct, tag="resume", tag_field="next"):
     prompt: list[int] | None = None
     max_tokens: int | None = None
     passed_ends: list[PassedEnd] = []
+    late: bool = False
 
 
 class Finish(msgspec.Struct, tag="finish", tag_field="next"):

@@ -20,6 +20,7 @@ from mods.runtime.decisions import (
     END_SEGMENT,
     LEAVE,
     Decision,
+    EndSegment,
     Fail,
     Finish,
     Force,
@@ -127,6 +128,8 @@ class Machine:
         self._closed = False
         self._answer: Next | None = None
         """What the session was last told to do."""
+        self._late = False
+        """Whether the segment ended because a decision did not reach the engine in time."""
         self._newest = -1
         """The engine's newest token in this segment, -1 before the first."""
 
@@ -167,11 +170,14 @@ class Machine:
         A sentinel that the machine did not force is no token: it only ended the segment.
         A repeat, or an old segment, gets the last answer again.
         """
-        if self._answer is not None and (self._closed or segment != self.segment):
-            return self._answer
+        answer = self._answer
+        if answer and (segment != self.segment or not isinstance(answer, Resume)):
+            return answer
         if self._next is None:
             try:
-                if not self._is_sentinel(position, token):
+                if self._is_sentinel(position, token):
+                    self._late = not isinstance(self._decide_now(), EndSegment)
+                else:
                     self._learn(position, token)
             except ModError as error:
                 self._fail(error)
@@ -190,8 +196,13 @@ class Machine:
 
     @property
     def floor(self) -> int:
-        """How many output tokens no mod may take back any more, and a stream may show."""
-        return min((seat.floor for seat in self.seats), default=len(self.output))
+        """How many of the engine's output tokens no mod may take back, so that a stream may show.
+
+        Tokens that the engine lacks, or has wrong, are not among them yet. It never sinks,
+        except to 0 where a mod replaced all output: then a stream waits for the end.
+        """
+        lowest = min((seat.floor for seat in self.seats), default=len(self.output))
+        return min(lowest, self.output.agreed)
 
     # From the engine's tokens to rounds.
 
@@ -280,6 +291,7 @@ class Machine:
         return finish
 
     def _next_segment(self, keep: int) -> Resume:
+        late, self._late = self._late, False
         self.segment += 1
         self._newest = -1
         return Resume(
@@ -290,6 +302,7 @@ class Machine:
             prompt=self.prompt if self._prompt_replaced else None,
             max_tokens=self.ends.max_tokens,
             passed_ends=list(self.output.passed_ends),
+            late=late,
         )
 
     # The events, in the order of a round.
@@ -315,9 +328,9 @@ class Machine:
     def _forward_pass(self, logits: FloatRow | None) -> None:
         self._runs = 0
         event = ForwardPass(self.spec.request_id, self.step, len(self.output), logits)
+        self.step += 1
         outcome = self._ask(event)
         action, seat = outcome.action, outcome.seat
-        self.step += 1
         if isinstance(action, AdjustedLogits):
             self._shape(action)
         elif isinstance(action, ForceTokens):
@@ -373,16 +386,16 @@ class Machine:
         if seat is not None:
             self._count_run()
         origin = SAMPLED if seat is None else seat.number + 1
-        end, count = None, 0
-        for count, token in enumerate(run, 1):
-            self.output.add(token, origin)
+        entered: list[int] = []
+        end: End | None = None
+        while end is None and len(entered) < len(run):
+            entered.append(run[len(entered)])
+            self.output.add(entered[-1], origin)
             end = self.ends.at(self.output.tokens)
-            if end is not None:
-                break
-        self._cut_off(run[count:])
+        self._cut_off(run[len(entered) :])
         if seat is not None:
-            self._spend(count)
-        return run[:count], end
+            self._spend(len(entered))
+        return entered, end
 
     def _ask_added(self, tokens: list[int], seat: Seat | None) -> Outcome:
         return self._ask(

@@ -70,9 +70,9 @@ class Output:
 
     def engine_has(self, token: int) -> None:
         """The engine's segment grew by one token, at index `engine_length`."""
-        if not self.parted and self.engine_length < len(self.tokens):
-            if self.tokens[self.engine_length] == token:
-                self.agreed += 1
+        at = self.engine_length
+        if not self.parted and self.tokens[at : at + 1] == [token]:
+            self.agreed += 1
         self.engine_length += 1
 
     def meet(self, token: int) -> None:

@@ -168,6 +168,8 @@ def _find_mods(
         return None
     if not all(names):
         raise BadRequestError(f"the model string {model!r} names an empty mod")
+    if content.get("use_beam_search"):
+        raise BadRequestError("beam search cannot be combined with mods: leave out one of the two")
     return content, base, names
 
 

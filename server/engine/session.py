@@ -23,6 +23,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 
 from mods.runtime.decisions import Fail, Finish, Next, Resume, SessionSpec, Usage
 from mods.sdk.errors import HostError, ModError, ReachExceededError
+from server.engine import metrics
 from server.engine.call import Call, Choice, Removed
 from server.engine.segment import SegmentParams
 from server.engine.text import SessionText
@@ -97,6 +98,7 @@ class Session:
     async def outputs(self) -> AsyncIterator[RequestOutput]:
         """Segment after segment until the session ends. Raises `ModFailure`."""
         reason = "aborted"
+        metrics.RUNNING.inc()
         try:
             step = await self._ask(self.call.host.open(self.spec))
             while isinstance(step, Resume) and not self._aborted:
@@ -113,6 +115,8 @@ class Session:
             reason = "error" if isinstance(step, Fail) else "done"
             yield self._end(step)
         finally:
+            metrics.RUNNING.dec()
+            metrics.SESSIONS.labels(outcome=reason).inc()
             self._background(self._close(reason))
 
     async def _close(self, reason: str) -> None:
@@ -147,6 +151,8 @@ class Session:
 
     def _begin(self, resume: Resume) -> None:
         """Take in what the machine made of the last segment."""
+        metrics.SEGMENTS.inc()
+        metrics.LATE.inc(resume.late)
         if resume.prompt is not None:
             self._prompt = resume.prompt
         if resume.max_tokens is not None:
@@ -185,10 +191,11 @@ class Session:
 
     def _show(self, completion: CompletionOutput) -> RequestOutput | None:
         """What may be given out now that the engine has come this far, if anything."""
-        live = completion.finish_reason is None
-        count = len(self._tokens) if self.call.show_at_once and live else len(self._tokens) - 1
+        if completion.finish_reason is not None:
+            return None  # What its newest tokens are worth, only the machine can say now.
+        count = len(self._tokens)
         if not self.call.show_at_once:
-            count = min(count, self._floor())
+            count = min(count - 1, self._floor())
         if count <= self._given_out:
             return None
         self._text.follow(self._tokens[:count], self._passed)
@@ -238,6 +245,8 @@ class Session:
             text = self._text.finished(step.stop_reason, step.reason, step.replaced)
             if not self._streams or text.startswith(self._text.shown):
                 self.call.choices[self.choice] = Choice(step.usage, step.tool_calls)
+                for origin in ("sampled", "forced", "erased"):
+                    metrics.TOKENS.labels(origin=origin).inc(getattr(step.usage, origin))
                 return self._give(len(self._tokens), text, step)
             step = Fail(
                 ReachExceededError.status,

@@ -10,7 +10,7 @@ from tests.engine.live import Live, serving
 
 OPTIONS = (
     "--dtype", "float32", "--max-model-len", "2048", "--max-num-seqs", "64",
-    "--max-num-batched-tokens", "512", "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
+    "--max-num-batched-tokens", "512", "--kv-cache-memory-bytes", "32M", "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
 )  # fmt: skip
 
 
@@ -22,6 +22,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """The demo model in float32, with prompts long enough to be prefilled in chunks."""
+    """The demo model in float32; long prompts are prefilled in chunks, and many at once preempt."""
     with serving(tmp_path_factory.mktemp("home"), *OPTIONS) as server:
         yield server

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from mods.runtime.decisions import Decision
 from mods.runtime.host.arena import ArenaFile
 from mods.runtime.host.frames import Frames, FrameTooLongError, frame
+from mods.runtime.host.page import PageReader
 from mods.runtime.host.protocol import (
     TO_WORKER,
     WORKER,
@@ -34,6 +35,9 @@ from mods.runtime.host.protocol import (
 )
 
 CONNECT_SECONDS = 0.02
+GRACE_SECONDS = 0.08
+"""How much longer a step waits, once, for a host that has not begun: the machine is busy, and no
+mod is to blame. A host that has begun gets none."""
 MAX_UNSENT = 16 * 2**20
 """Bytes that may wait for a host that does not read; past that it is given up."""
 MAX_REMEMBERED = 10_000
@@ -54,6 +58,8 @@ class Link:
         self.stream.setblocking(False)
         self.address = address
         self.unsent = bytearray(frame(Hello(WORKER)))
+        self._page = _page_beside(address)
+        self._calls_before = 0
         self.owed: dict[int, int] = {}
         """Feeds without an answer yet: number of rows by seq."""
         self.current = 0
@@ -80,8 +86,28 @@ class Link:
                 for body in self._frames.add(data):
                     self._take(TO_WORKER.decode(body))
 
+    def begin(self, seq: int, rows: int) -> None:
+        """A feed with this number is on its way."""
+        self.current, self.verdicts = seq, None
+        self.owed[seq] = rows
+        self._calls_before = self._calls()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether this step waits for this host."""
+        return bool(self.current) and self.verdicts is None
+
+    def starved(self) -> bool:
+        """Whether the host is awaited and no handler of it has run since the feed was sent."""
+        return self.awaited and self._page is not None and self._calls() == self._calls_before
+
+    def _calls(self) -> int:
+        return self._page.running()[1] if self._page is not None else 0
+
     def close(self) -> None:
         self.stream.close()
+        if self._page is not None:
+            self._page.close()
         if self.arena is not None:
             self.arena.close()
 
@@ -91,6 +117,13 @@ class Link:
             raise ValueError("verdicts that nobody asked for")
         if verdicts.seq == self.current:
             self.verdicts = verdicts
+
+
+def _page_beside(address: str) -> PageReader | None:
+    """The host's status page, if it has one where its socket is."""
+    with suppress(OSError):
+        return PageReader(Path(address).with_suffix(".page"))
+    return None
 
 
 class Feeds:
@@ -131,11 +164,16 @@ class Feeds:
     def collect(self, deadline: float) -> dict[str, list[Decision]]:
         """Decisions by address, in the order of the rows sent, from the hosts that were in time.
 
-        deadline: `time.monotonic()` in seconds until which to wait. Ends the step.
+        deadline: `time.monotonic()` in seconds until which to wait; a starved host gets a little
+        more. Ends the step.
         """
         answers: dict[str, list[Decision]] = {}
-        while any(link.current and link.verdicts is None for link in self._links.values()):
+        grace = GRACE_SECONDS
+        while any(link.awaited for link in self._links.values()):
             left = deadline - time.monotonic()
+            if left <= 0 and grace and any(link.starved() for link in self._links.values()):
+                deadline, grace = deadline + grace, 0.0
+                continue
             ready = self._poll.poll(max(0.0, left))
             for descriptor, events in ready:
                 self._tend(self._by_descriptor[descriptor], events)
@@ -183,8 +221,7 @@ class Feeds:
         shared = logits is not None and not link.owed
         if shared and logits is not None:
             self._write(link, logits)
-        link.current, link.verdicts = next(self._numbers), None
-        link.owed[link.current] = len(rows)
+        link.begin(next(self._numbers), len(rows))
         link.unsent += frame(Feed(link.current, list(rows), shared))
         link.flush()
         if link.unsent:

@@ -82,5 +82,6 @@ def draw(
     if temperature:
         key = crc32(np.asarray(context, dtype=np.int64).tobytes(), 1)
         row = row / np.float32(temperature)
-        row = row + np.random.default_rng(key).gumbel(size=row.shape[0]).astype(np.float32)
+        noise = np.asarray(np.random.default_rng(key).gumbel(size=row.shape[0]), dtype=np.float32)
+        row = row + noise
     return int(row.argmax())

@@ -46,14 +46,12 @@ from mods.sdk.events import (
     Prefilled,
     Sampled,
 )
+from mods.sdk.testing.chain import effective, merge_shapes, strongest
 from mods.sdk.testing.judge import Verdict, judge
 from mods.sdk.testing.model import Model, draw
 from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.scripted import too_early
 from mods.sdk.testing.tokenizer import ByteTokenizer
-
-OBEYED = (EmitError, ToolCalls, ForceOutput), (Backtrack,), (ForceTokens,)
-"""Kinds of action from the strongest; what is left are shapes, which are merged."""
 
 
 @dataclass
@@ -307,16 +305,7 @@ class Oracle:
             member.holding = builder.holding or traits.reach is None
             if not builder.holding:
                 member.promised = max(member.promised, len(self.tokens))
-        return self._effective(event, action)
-
-    def _effective(self, event: Event, action: Action) -> Action:
-        """The action, or a noop if it would do nothing."""
-        if isinstance(action, ForceTokens) and not action.tokens:
-            return Noop()
-        nothing_to_take = not self.tokens and not isinstance(event, Sampled)
-        if isinstance(action, Backtrack) and not action.tokens and nothing_to_take:
-            return Noop()
-        return action
+        return effective(event, action)
 
     def _check_contents(self, action: Action) -> None:
         ids = list(getattr(action, "tokens", ()))
@@ -346,31 +335,13 @@ class Oracle:
         )
 
 
-def obeyed(
-    said: Sequence[tuple[Member, Action]],
-) -> tuple[Member | None, Action, list[Action]]:
-    """Terminal > backtrack > force > shape, ties by order; shapes add up."""
-    for kinds in OBEYED:
-        for member, action in said:
-            if isinstance(action, kinds):
-                return member, action, [other for _, other in said if other is not action]
-    if said and isinstance(said[0][1], AdjustedPrefill):
-        return *said[0], [action for _, action in said[1:]]
-    shapes = [action for _, action in said if isinstance(action, AdjustedLogits)]
-    return (said[0][0], *merged(shapes)) if shapes else (None, Noop(), [])
-
-
-def merged(shapes: Sequence[AdjustedLogits]) -> tuple[AdjustedLogits, list[Action]]:
-    """Biases add, bans unite, allows intersect; the first whole row and temperature win."""
-    rows = [shape for shape in shapes if shape.logits is not None]
-    warm = [shape for shape in shapes if shape.token_temp is not None]
-    allows = [shape.allow for shape in shapes if shape.allow is not None]
-    biased = {token for shape in shapes for token in shape.bias}
-    shape = AdjustedLogits(
-        logits=rows[0].logits if rows else None,
-        bias={token: sum(each.bias.get(token, 0.0) for each in shapes) for token in biased},
-        ban=frozenset().union(*(each.ban for each in shapes)),
-        allow=frozenset.intersection(*allows) if allows else None,
-        token_temp=warm[0].token_temp if warm else None,
-    )
-    return shape, [*rows[1:], *warm[1:]]
+def obeyed(said: Sequence[tuple[Member, Action]]) -> tuple[Member | None, Action, list[Action]]:
+    """Who acts, what is done, and what lost."""
+    best = strongest([action for _, action in said])
+    actor = next((member for member, action in said if action is best), None)
+    if isinstance(best, AdjustedLogits):
+        shapes = [action for _, action in said if isinstance(action, AdjustedLogits)]
+        rows = [shape for shape in shapes if shape.logits is not None]
+        warm = [shape for shape in shapes if shape.token_temp is not None]
+        return actor, merge_shapes(shapes), [*rows[1:], *warm[1:]]
+    return actor, best, [action for _, action in said if action is not best]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from mods.runtime.compile import Traits
+from mods.runtime.contents import checked
 from mods.runtime.seat import Handler, LoadedMod
 from mods.sdk.actions import Action, ActionBuilder, Noop, validate_action
 from mods.sdk.errors import InvalidActionError
 from mods.sdk.events import Added, Event
+from mods.sdk.testing.tokenizer import VOCABULARY
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,12 @@ class Turn:
 
     event: Event
     answers: list[Said] = field(default_factory=list)
+    vocabulary: int = VOCABULARY
 
     def wrong(self) -> Said | None:
         """The answer that makes the session fail, if there is one: raised, or illegal here."""
         for said in self.answers:
-            if not said.ignored and error_of(self.event, said.answer) is not None:
+            if not said.ignored and self._error(said) is not None:
                 return said
         return None
 
@@ -43,8 +45,11 @@ class Turn:
         return [
             Noop() if said.answer is None else said.answer  # type: ignore[misc]
             for said in self.answers
-            if error_of(self.event, said.answer) is None
+            if self._error(said) is None
         ]
+
+    def _error(self, said: Said) -> BaseException | None:
+        return error_of(self.event, said.answer, self.vocabulary)
 
 
 @dataclass
@@ -64,9 +69,13 @@ class Story:
 
 
 class Recorder:
-    """Wraps handlers, and keeps the story of each request that they are called for."""
+    """Wraps handlers, and keeps the story of each request that they are called for.
 
-    def __init__(self) -> None:
+    vocabulary: the width of a row of logits; a token id past it is a wrong answer.
+    """
+
+    def __init__(self, vocabulary: int = VOCABULARY) -> None:
+        self.vocabulary = vocabulary
         self.stories: dict[str, Story] = {}
 
     def observer(self) -> LoadedMod:
@@ -114,18 +123,19 @@ class Recorder:
         if isinstance(event, Added):
             event = replace(event, added_tokens=list(event.added_tokens))
         story = self.stories.setdefault(event.request_id, Story(event.request_id))
-        story.turns.append(Turn(event))
+        story.turns.append(Turn(event, vocabulary=self.vocabulary))
         return story.turns[-1]
 
 
-def error_of(event: Event, answer: object) -> BaseException | None:
+def error_of(event: Event, answer: object, vocabulary: int) -> BaseException | None:
     """The exception that an answer is, or that it deserves at this event."""
     if isinstance(answer, BaseException):
         return answer
-    with suppress(InvalidActionError):
-        validate_action(event, answer)
-        return None
-    return InvalidActionError(f"{answer!r} at {event.name}")
+    try:
+        checked(validate_action(event, answer), vocabulary)
+    except InvalidActionError as error:
+        return error
+    return None
 
 
 def told(event: Event) -> tuple[object, ...]:

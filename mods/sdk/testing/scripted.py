@@ -134,7 +134,6 @@ class ScriptedSession:
     def steps(self) -> Iterator[int]:
         """Run; each yield is one step of the engine's."""
         answer: Next = self.machine.open()
-        self._look()
         while isinstance(answer, Resume) and not self._aborted():
             self._resume(answer)
             tail = yield from self._segment(answer.segment)
@@ -143,7 +142,6 @@ class ScriptedSession:
             answer = self.machine.tail(*tail)
             if self.step in self.trouble.again:
                 assert self.machine.tail(*tail) == answer, "a repeated tail got another answer"
-            self._look()
         self._close(answer)
 
     def _resume(self, resume: Resume) -> None:
@@ -151,6 +149,7 @@ class ScriptedSession:
         self.tokens = self.tokens[: resume.keep] + resume.tokens
         self.prompt = resume.prompt if resume.prompt is not None else self.spec.prompt
         self.max_tokens = resume.max_tokens or self.spec.max_tokens
+        self._look()
 
     def _segment(self, segment: int) -> Generator[int, None, tuple[int, int, int] | None]:
         """Draw until the segment ends. Returns its tail, or None if the client went away."""
@@ -211,10 +210,10 @@ class ScriptedSession:
         return self.trouble.abort is not None and self.step >= self.trouble.abort
 
     def _look(self) -> None:
-        """See what a stream may show now."""
-        shown = tuple(self.machine.output.tokens[: self.machine.floor])
-        if not self.outcome.shown or shown != self.outcome.shown[-1]:
-            self.outcome.shown.append(shown)
+        """Show more, as a stream does: the engine's tokens up to the floor."""
+        floor, shown = self.machine.floor, self.outcome.shown
+        if floor > (len(shown[-1]) if shown else 0):
+            shown.append(tuple(self.tokens[:floor]))
 
     def _close(self, answer: Next) -> None:
         outcome = self.outcome

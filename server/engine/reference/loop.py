@@ -1,0 +1,143 @@
+"""The reference loop: a model, a tokenizer and mods, and one request at a time.
+
+The oracle of the vLLM path: the same machine, the same edits, the same text, over the plainest
+engine there is. Slow, and short enough to be believed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from vllm.sampling_params import SamplingParams
+from vllm.tokenizers import get_tokenizer
+
+from mods.runtime.decisions import SessionSpec
+from mods.runtime.seat import LoadedMod
+from mods.sdk.tokenizer import load_tokenizer
+from server.engine.reference.backend import Backend
+from server.engine.reference.driver import Chain, InProcess
+from server.engine.reference.generation import Generation, Piece
+from server.engine.reference.session import ReferenceSession
+from server.engine.reference.transformers_backend import TransformersBackend
+from server.engine.sentinel import choose_sentinel
+
+
+class BusyError(RuntimeError):
+    """A second request was started while one is under way."""
+
+
+class ReferenceLoop:
+    """Runs sessions over one backend.
+
+    tokenizer: the model's, as vLLM loads it, for text. mods_tokenizer: what mods in this process
+    are handed, the same one if None. max_context: less than the backend's own, in tokens.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        tokenizer: Any,
+        mods_tokenizer: Any = None,
+        max_context: int | None = None,
+    ) -> None:
+        self.backend, self.tokenizer = backend, tokenizer
+        self.mods_tokenizer = tokenizer if mods_tokenizer is None else mods_tokenizer
+        self.max_context = min(max_context or backend.max_context, backend.max_context)
+        self.sentinel = choose_sentinel(tokenizer, backend.vocabulary)
+        self._numbers = itertools.count(1)
+        self._running = threading.Lock()
+
+    @classmethod
+    def load(cls, model: Path, **options: Any) -> Self:
+        """From a model's folder. options: of `TransformersBackend.load`."""
+        return cls(
+            TransformersBackend.load(str(model), **options),
+            get_tokenizer(str(model)),
+            load_tokenizer(model),
+        )
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        params: SamplingParams,
+        mods: Sequence[LoadedMod] = (),
+        **request: Any,
+    ) -> Generation:
+        """Run one request to its end. request: as `session` takes it.
+
+        A session that fails is a `Generation` with a `failure`, no exception.
+        """
+        session = self.session(prompt, params, self.in_process(mods), **request)
+        for _ in self.stream(session, streams=False):
+            pass
+        return session.generation
+
+    def session(
+        self, prompt: Sequence[int], params: SamplingParams, chain: Chain, **request: Any
+    ) -> ReferenceSession:
+        """A session that has not begun.
+
+        request: fields of `SessionSpec` that sampling parameters do not hold, such as
+        `request_id`, `conversation` and `tools`. Raises ValueError for what it cannot keep.
+        """
+        _refuse_what_cannot_be_kept(params)
+        own = params.clone()
+        eos = getattr(self.tokenizer, "eos_token_id", None)
+        own.update_from_generation_config({"eos_token_id": list(self.backend.eos_ids)}, eos)
+        spec = self._spec(list(prompt), own, request)
+        return ReferenceSession(self.backend, self.tokenizer, spec, own, chain)
+
+    def stream(self, session: ReferenceSession, streams: bool = True) -> Iterator[Piece]:
+        """A session's pieces. Raises `BusyError` while another one is under way."""
+        if not self._running.acquire(blocking=False):
+            raise BusyError("the reference loop runs one request at a time: let the other one end")
+        try:
+            yield from session.pieces(streams)
+        finally:
+            self._running.release()
+
+    def in_process(self, mods: Sequence[LoadedMod]) -> InProcess:
+        """Mods as a chain that runs in this process."""
+        return InProcess(mods, self.mods_tokenizer)
+
+    def _spec(
+        self, prompt: list[int], params: SamplingParams, request: dict[str, Any]
+    ) -> SessionSpec:
+        room = self.max_context - len(prompt)
+        if room < 1 or not prompt:
+            raise ValueError(
+                f"a prompt has 1 to {self.max_context - 1} tokens, this one {len(prompt)}"
+            )
+        number = next(self._numbers)
+        fields: dict[str, Any] = {
+            "session": number,
+            "request_id": f"reference.{number}",
+            "prompt": prompt,
+            "max_tokens": min(params.max_tokens or room, room),
+            "max_context": self.max_context,
+            "vocabulary": self.backend.vocabulary,
+            "sentinel": self.sentinel,
+            "eos": [] if params.eos_token_id is None else [params.eos_token_id],
+            "ignore_eos": params.ignore_eos,
+            "stop_token_ids": list(params.stop_token_ids or ()),
+            "stop": [params.stop] if isinstance(params.stop, str) else list(params.stop or ()),
+            "skip_special_tokens": params.skip_special_tokens,
+            "min_tokens": params.min_tokens,
+        }
+        return SessionSpec(**{**fields, **request})
+
+
+def _refuse_what_cannot_be_kept(params: SamplingParams) -> None:
+    refused = {
+        "n": params.n != 1,
+        "structured_outputs": params.structured_outputs is not None,
+        "prompt_logprobs": params.prompt_logprobs is not None,
+        "thinking_token_budget": params.thinking_token_budget is not None,
+    }
+    wrong = [name for name, asked in refused.items() if asked]
+    if wrong:
+        raise ValueError(f"the reference loop cannot keep {', '.join(wrong)}: leave it out")
