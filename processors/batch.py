@@ -42,9 +42,7 @@ class Batch:
     def send_with_logits(self, logits: torch.Tensor, skip: Sequence[int]) -> None:
         """After it: feed the rows whose mods read logits, with those; `skip` are not ready."""
         skipped = set(skip)
-        indices = [
-            i for i, row in self.rows.items() if row.args.reads_logits and i not in skipped
-        ]
+        indices = [i for i, row in self.rows.items() if row.args.reads_logits and i not in skipped]
         self._send(indices, logits)
 
     def decide(self) -> dict[int, tuple[Decision, NDArray[np.float32] | None]]:

@@ -69,9 +69,7 @@ class Edits:
             if isinstance(decision, Shape):
                 self._shape(index, row, decision, whole)
 
-    def _shape(
-        self, index: int, row: Row, shape: Shape, whole: NDArray[np.float32] | None
-    ) -> None:
+    def _shape(self, index: int, row: Row, shape: Shape, whole: NDArray[np.float32] | None) -> None:
         if shape.row and whole is not None:
             self.whole[index] = whole
         self.biased.add(index, list(shape.bias))
@@ -138,7 +136,7 @@ def _only(logits: torch.Tensor, index: int, token: int) -> None:
 
 
 def _gumbel(row: Row, vocabulary: int) -> NDArray[np.float32]:
-    """Gumbel noise [vocabulary] of this session, segment and position: reproducible, never reused."""
-    key = (row.args.seed, row.args.segment, row.position)
+    """Gumbel noise [vocabulary]: of the seed, the position, and what was taken back before it."""
+    key = (row.args.seed, row.args.erased, row.position)
     generator = np.random.default_rng([part & 0xFFFFFFFF for part in key])
     return generator.gumbel(size=vocabulary).astype(np.float32)

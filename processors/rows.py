@@ -26,7 +26,8 @@ class SegmentArgs:
     """What the worker must know of a segment.
 
     host: address of the mods' host. kept: output tokens that entered as part of the prompt.
-    sentinel: the id that ends the segment, never drawn otherwise. reads_logits: whether a mod
+    erased: tokens that the session took back so far. sentinel: the id that ends
+    the segment, never drawn otherwise. reads_logits: whether a mod
     wants the row. seed: of the session's own draws (where a mod makes a greedy row sampled).
     """
 
@@ -34,6 +35,7 @@ class SegmentArgs:
     session: int
     segment: int
     kept: int
+    erased: int
     sentinel: int
     reads_logits: bool
     temperature: float

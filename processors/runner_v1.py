@@ -17,7 +17,7 @@ import torch
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 from vllm.v1.worker.cpu_worker import CPUWorker
 
-from mods.runtime.decisions import EndSegment
+from mods.runtime.decisions import EndSegment, Force
 from mods.runtime.host.feed import Feeds
 from processors import environment
 from processors.batch import SOFT_DEADLINE, Batch
@@ -61,7 +61,7 @@ class ModsProcessor(LogitsProcessor):
             try:
                 self.batch.send_with_logits(logits, unfinished)
                 decided = self.batch.decide()
-                ending = [i for i, (d, _) in decided.items() if isinstance(d, EndSegment)]
+                ending = [i for i, (d, _) in decided.items() if isinstance(d, (EndSegment, Force))]
                 logits = self.batch.edit(logits, decided)
             except Exception:
                 log.exception("applying mods failed; their rows end their segments")
@@ -106,7 +106,7 @@ def _end_all(logits: torch.Tensor, rows: dict[int, Row]) -> torch.Tensor:
     return logits
 
 
-class ModsCPUWorker(CPUWorker):  # type: ignore[misc]
+class ModsCPUWorker(CPUWorker):
     """vLLM's CPU worker, with the model runner shown to the processor."""
 
     def load_model(self, *args: Any, **kwargs: Any) -> None:

@@ -116,15 +116,11 @@ def tokenizer_folder(engine: Any) -> Path:
 
     found = try_to_load_from_cache(name, "tokenizer.json")
     if not isinstance(found, str):
-        raise StartError(
-            f"{name} has no tokenizer.json, which mods need to encode and decode text"
-        )
+        raise StartError(f"{name} has no tokenizer.json, which mods need to encode and decode text")
     return Path(found).parent
 
 
-async def build(
-    settings: Settings, options: Namespace, engine: Any, pool: HostPool
-) -> Entrance:
+async def build(settings: Settings, options: Namespace, engine: Any, pool: HostPool) -> Entrance:
     """vLLM's own application over an engine with mods, with our way in and our routes."""
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
     from vllm.entrypoints.launchers.app import build_app

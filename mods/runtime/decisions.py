@@ -63,7 +63,8 @@ class Resume(msgspec.Struct, tag="resume", tag_field="next"):
     """Start the next segment: the engine's first `keep` output tokens, then `tokens`.
 
     segment: the number that its feeds must carry. late: the last one ended although the machine
-    had decided otherwise, because its decision did not come in time. floor: how many output tokens no mod may
+    had decided otherwise, because its decision did not come in time. erased: tokens taken back so
+    far, which tells draws at the same position apart. floor: how many output tokens no mod may
     take back any more. prompt and max_tokens: set when a mod replaced them.
     """
 
@@ -75,6 +76,7 @@ class Resume(msgspec.Struct, tag="resume", tag_field="next"):
     max_tokens: int | None = None
     passed_ends: list[PassedEnd] = []
     late: bool = False
+    erased: int = 0
 
 
 class Finish(msgspec.Struct, tag="finish", tag_field="next"):

@@ -128,6 +128,8 @@ class Machine:
         self._closed = False
         self._answer: Next | None = None
         """What the session was last told to do."""
+        self._passed_text = False
+        """Whether a stop string was passed that the session's text does not know of yet."""
         self._late = False
         """Whether the segment ended because a decision did not reach the engine in time."""
         self._newest = -1
@@ -250,7 +252,7 @@ class Machine:
             self._forward_pass(logits)
 
     def _decide_now(self) -> Decision:
-        if self._next is not None or self.output.parted:
+        if self._next is not None or self.output.parted or self._passed_text:
             return END_SEGMENT
         if self.output.backlog >= PREFILL_RUN:
             return END_SEGMENT
@@ -292,6 +294,7 @@ class Machine:
 
     def _next_segment(self, keep: int) -> Resume:
         late, self._late = self._late, False
+        self._passed_text = False
         self.segment += 1
         self._newest = -1
         return Resume(
@@ -303,6 +306,7 @@ class Machine:
             max_tokens=self.ends.max_tokens,
             passed_ends=list(self.output.passed_ends),
             late=late,
+            erased=self.output.erased,
         )
 
     # The events, in the order of a round.
@@ -491,6 +495,7 @@ class Machine:
         if end is not None and end is not LENGTH:
             stop = end.stop_reason if isinstance(end.stop_reason, str) else None
             self.output.passed_ends.append(PassedEnd(len(self.output) - 1, stop))
+            self._passed_text = self._passed_text or stop is not None
 
     def _cut_off(self, tokens: list[int]) -> None:
         if tokens:

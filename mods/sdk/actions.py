@@ -302,7 +302,7 @@ def _row(logits: object) -> FloatRow:
     if np.isnan(row).any():
         raise InvalidActionError("logits contain NaN")
     if not np.isfinite(row.max()):
-        raise InvalidActionError("logits leave no token that can be drawn (their maximum is not finite)")
+        raise InvalidActionError("logits must have a finite maximum, or nothing could be drawn")
     return row
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 
@@ -64,8 +65,6 @@ def tool_call_pairs(
 def _with_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
     """The call with its arguments parsed, where they are JSON."""
     function = dict(call.get("function") or {})
-    try:
+    with suppress(TypeError, ValueError):
         function["arguments"] = json.loads(function.get("arguments") or "{}")
-    except (TypeError, ValueError):
-        pass
     return {**call, "function": function}

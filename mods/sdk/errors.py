@@ -1,12 +1,12 @@
 """What can go wrong with a mod, and the HTTP status it becomes.
 
-    ModError
-    ├── InvalidActionError      422  an action that is illegal at its event, or malformed
-    ├── ModRaisedError          422  the mod raised an exception
-    ├── ReachExceededError      422  a take-back of tokens that may already have been shown
-    ├── BudgetExceededError     422  the session used up its budget
-    ├── EmittedError            400  the mod ended the request with `emit_error`
-    └── HostError               424  the mod's process missed its hard deadline or died
+ModError
+├── InvalidActionError      422  an action that is illegal at its event, or malformed
+├── ModRaisedError          422  the mod raised an exception
+├── ReachExceededError      422  a take-back of tokens that may already have been shown
+├── BudgetExceededError     422  the session used up its budget
+├── EmittedError            400  the mod ended the request with `emit_error`
+└── HostError               424  the mod's process missed its hard deadline or died
 """
 
 from __future__ import annotations

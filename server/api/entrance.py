@@ -20,8 +20,14 @@ from mods.sdk.errors import ModError
 from server.api.errors import error_response
 from server.api.exit import Exit
 from server.api.model_string import split_model
+from server.api.shapes import Shape, has_shape, shape_of
 from server.engine.call import Call, current_call
 from server.mods.registry import ModRegistry
+
+_REFUSED = {"use_beam_search": "beam search", "background": "background responses"}
+
+_ONLY_TEXT = ("/tokenize", "/count_tokens", "/render", "/derender")
+"""Ends of routes that generate nothing: there a mod is looked up, and does not run."""
 
 
 class BadRequestError(Exception):
@@ -56,7 +62,18 @@ class Entrance:
             if found is None:
                 await self._app(scope, _replay(body, receive), send)
                 return
-            call, rewritten = await self._call(Request(scope), *found)
+            content, base, names = found
+            rewritten = _rewritten(content, base)
+            if scope["path"].rstrip("/").endswith(_ONLY_TEXT):
+                self._registry.resolve(self._caller_of(Request(scope)), names)
+                await self._app(_with_length(scope), _replay(rewritten, receive), send)
+                return
+            if not has_shape(scope["path"], content):
+                raise BadRequestError(
+                    f"{scope['path']} takes no mods; chat completions, completions, responses and"
+                    " messages do"
+                )
+            call = await self._call(Request(scope), content, names)
         except BadRequestError as error:
             await error_response(400, "BadRequestError", str(error), "mods")(scope, receive, send)
         except ModError as error:
@@ -64,31 +81,29 @@ class Entrance:
                 scope, receive, send
             )
         else:
-            await self._serve(scope, _replay(rewritten, receive), send, call)
+            shape = shape_of(scope["path"], content)
+            await self._serve(scope, _replay(rewritten, receive), send, call, shape)
 
-    async def _call(
-        self, request: Request, content: dict[str, Any], base: str, names: list[str]
-    ) -> tuple[Call, bytes]:
+    async def _call(self, request: Request, content: dict[str, Any], names: list[str]) -> Call:
         caller = self._caller_of(request)
         packages = self._registry.resolve(caller, names)
         host = await self._pool.acquire(caller, packages, self._registry.shared(caller))
-        call = Call(
+        return Call(
             model=content["model"],
-            mods=packages,
+            mods=list(packages),
             host=host,
             conversation=_conversation(content),
             tools=_dicts(content.get("tools")),
             response_format=_format(content),
-            show_at_once=bool(content.get("stream_removed", False)),
+            show_at_once=content.get("stream_removed", False),
+            wants_every_logprob=request.url.path.rstrip("/").endswith("responses"),
         )
-        rewritten = {**content, "model": base}
-        rewritten.pop("mods", None)
-        rewritten.pop("stream_removed", None)
-        return call, json.dumps(rewritten).encode()
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
+    async def _serve(
+        self, scope: Scope, receive: Receive, send: Send, call: Call, shape: Shape
+    ) -> None:
         token = current_call.set(call)
-        way_out = Exit(scope["path"], call, send)
+        way_out = Exit(shape, call, send)
         try:
             await self._app(_with_length(scope), receive, way_out)
         except Exception:
@@ -140,16 +155,14 @@ def _with_length(scope: Scope) -> Scope:
     return {**scope, "headers": headers}
 
 
-def _find_mods(
-    body: bytes, served: Iterable[str]
-) -> tuple[dict[str, Any], str, list[str]] | None:
+def _find_mods(body: bytes, served: Iterable[str]) -> tuple[dict[str, Any], str, list[str]] | None:
     """The parsed body, the base model and the mods; None if it names no mods (or is no JSON)."""
-    if b'"mods"' not in body and b"/" not in body:
+    if not any(mark in body for mark in (b'"mods"', b"/", b"\\u")):
         return None
     try:
         content = json.loads(body)
-    except ValueError:
-        return None
+    except (ValueError, RecursionError):
+        return None  # vLLM says what is wrong with it.
     if not isinstance(content, dict):
         return None
     listed = content.get("mods")
@@ -157,9 +170,13 @@ def _find_mods(
         raise BadRequestError(f"mods must be a list of names, got {listed!r:.80}")
     model = content.get("model")
     served = list(served)
-    if model is None and listed:
+    if not model and listed:
         model = content["model"] = served[0]
     split = split_model(model, served) if isinstance(model, str) else None
+    if split is None and listed:
+        raise BadRequestError(
+            f"no model {model!r} is served for the mods; there are {', '.join(served)}"
+        )
     if split is None:
         return None
     base, names = split
@@ -168,9 +185,20 @@ def _find_mods(
         return None
     if not all(names):
         raise BadRequestError(f"the model string {model!r} names an empty mod")
-    if content.get("use_beam_search"):
-        raise BadRequestError("beam search cannot be combined with mods: leave out one of the two")
+    for name, what in _REFUSED.items():
+        if content.get(name):
+            raise BadRequestError(f"{what} cannot be combined with mods: leave out one of the two")
+    if not isinstance(content.get("stream_removed", False), bool):
+        raise BadRequestError(
+            f"stream_removed must be true or false, got {content['stream_removed']!r:.80}"
+        )
     return content, base, names
+
+
+def _rewritten(content: dict[str, Any], base: str) -> bytes:
+    """The body as vLLM knows it."""
+    rest = {k: v for k, v in content.items() if k not in ("mods", "stream_removed")}
+    return json.dumps({**rest, "model": base}).encode()
 
 
 def _is_names(value: object) -> bool:
@@ -192,5 +220,7 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 
 
 def _format(content: dict[str, Any]) -> dict[str, Any] | None:
-    given = content.get("response_format") or (content.get("text") or {}).get("format")
+    text = content.get("text")
+    nested = text.get("format") if isinstance(text, dict) else None
+    given = content.get("response_format") or nested
     return given if isinstance(given, dict) else None

@@ -15,9 +15,7 @@ def error_body(
     return {"error": {"message": message, "type": type_, "param": param, "code": status, **more}}
 
 
-def error_response(
-    status: int, type_: str, message: str, param: str | None = None
-) -> Response:
+def error_response(status: int, type_: str, message: str, param: str | None = None) -> Response:
     """A JSON response with that body."""
     body = json.dumps(error_body(status, type_, message, param))
     return Response(body, status_code=status, media_type="application/json")

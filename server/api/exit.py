@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.types import Message, Send
 
-from server.api.shapes import Shape, shape_of
+from server.api.shapes import Shape
 from server.engine.call import Call
 
 _INTERESTING = (b'finish_reason":"', b'"usage":{', b"response.completed", b"message_delta")
@@ -22,9 +22,8 @@ _INTERESTING = (b'finish_reason":"', b'"usage":{', b"response.completed", b"mess
 class Exit:
     """A `send` for one request with mods."""
 
-    def __init__(self, path: str, call: Call, send: Send) -> None:
-        self._call, self._send = call, send
-        self._shape: Shape = shape_of(path)
+    def __init__(self, shape: Shape, call: Call, send: Send) -> None:
+        self._shape, self._call, self._send = shape, call, send
         self._start: Message | None = None
         self._streams = False
         self._buffer = b""
@@ -98,9 +97,9 @@ class Exit:
             )
 
     def _event(self, event: bytes) -> bytes:
-        if not self._call.removed and not any(mark in event for mark in _INTERESTING):
-            if not self._shape.renumbers:
-                return event + b"\n\n"
+        opened = self._shape.renumbers or self._call.removed
+        if not opened and not any(mark in event for mark in _INTERESTING):
+            return event + b"\n\n"
         name, content = _parse(event)
         if content is None:
             return event + b"\n\n"

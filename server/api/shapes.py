@@ -79,7 +79,8 @@ class Completions(Shape):
         for choice in content.get("choices", ()):
             if choice.get("finish_reason"):
                 yield from self._finish_stream(name, content, choice, call)
-        self.count(content.get("usage"), call)
+        if not content.get("choices"):
+            self.count(content.get("usage"), call)
         yield name, content
 
     def removal(self, content: dict[str, Any], removed: Removed) -> Event:
@@ -221,14 +222,30 @@ class Messages(Shape):
         yield b"event: error\ndata: " + json.dumps(self.error(failure)).encode() + b"\n\n"
 
 
-def shape_of(path: str) -> Shape:
+_KINDS: dict[str, type[Shape]] = {
+    "chat/completions": Chat,
+    "completions": Completions,
+    "responses": Responses,
+    "messages": Messages,
+    "inference/v1/generate": Completions,
+}
+
+
+def _kind(path: str, content: dict[str, Any]) -> type[Shape] | None:
+    path = path.rstrip("/")
+    if path.endswith("/invocations"):
+        return Chat if "messages" in content else Completions
+    return next((kind for end, kind in _KINDS.items() if path.endswith(end)), None)
+
+
+def has_shape(path: str, content: dict[str, Any]) -> bool:
+    """Whether mods can be written into this route's answers to this body."""
+    return _kind(path, content) is not None
+
+
+def shape_of(path: str, content: dict[str, Any]) -> Shape:
     """The shape of a route's answers."""
-    kinds = {"chat/completions": Chat, "completions": Completions}
-    kinds |= {"responses": Responses, "messages": Messages}
-    for end, kind in kinds.items():
-        if path.rstrip("/").endswith(end):
-            return kind()
-    return Shape()
+    return (_kind(path, content) or Shape)()
 
 
 def _provenance(call: Call) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mods.runtime.decisions import Fail, Usage
-from mods.runtime.host.pool import Host
+from mods.runtime.host.client import Host
 from mods.runtime.package import Package
 
 
@@ -37,7 +37,8 @@ class Call:
     """One HTTP request with mods.
 
     model: the `model` string as the client wrote it. show_at_once: the client prefers tokens
-    at once plus `removed` events. choices: by index in the response.
+    at once plus `removed` events. wants_every_logprob: the route cannot print an absent one.
+    choices: by index in the response.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Call:
     tools: list[dict[str, Any]] = field(default_factory=list)
     response_format: dict[str, Any] | None = None
     show_at_once: bool = False
+    wants_every_logprob: bool = False
     prompts: int = 0
     choices: dict[int, Choice] = field(default_factory=dict)
     failure: Fail | None = None

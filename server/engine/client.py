@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
+from contextlib import aclosing
 from typing import Any
 
 from vllm.engine.protocol import EngineClient
@@ -20,12 +21,17 @@ from vllm.utils.async_utils import merge_async_iterators
 from mods.runtime.decisions import SessionSpec
 from processors.rows import EXTRA_ARGS_KEY
 from server.engine.call import Call, current_call
+from server.engine.given import Given
 from server.engine.health import Health
 from server.engine.sentinel import choose_sentinel
-from server.engine.session import Given, Session, session_numbers
+from server.engine.session import Session, session_numbers
 
 _NOT_OURS = ("reasoning_ended", "reasoning_parser_kwargs", "prompt_text")
 """Arguments of `generate` that only matter for vLLM's own structured outputs and logs."""
+
+
+MAX_CHOICES = 128
+"""Choices of one request with mods: each is a session of its own."""
 
 
 class ModEngine:
@@ -35,7 +41,10 @@ class ModEngine:
         self._engine = engine
         self._tokenizer = engine.renderer.tokenizer
         self._vocabulary = engine.model_config.get_vocab_size()
-        self._sentinel = choose_sentinel(self._tokenizer, self._vocabulary)
+        generation = engine.input_processor.generation_config_fields or {}
+        self._sentinel = choose_sentinel(
+            self._tokenizer, self._vocabulary, _as_ids(generation.get("eos_token_id"))
+        )
         self._health = Health(engine, health_timeout)
         self._sessions: dict[str, list[Session]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -66,8 +75,11 @@ class ModEngine:
             )
         call = current_call.get()
         if call is None:
-            return self._engine.generate(prompt, sampling_params, request_id, **arguments)
-        _refuse_what_cannot_be_kept(prompt, sampling_params)
+            untouched: AsyncGenerator[RequestOutput, None] = self._engine.generate(
+                prompt, sampling_params, request_id, **arguments
+            )
+            return untouched
+        _refuse_what_cannot_be_kept(prompt, sampling_params, self._sentinel)
         number, call.prompts = call.prompts, call.prompts + 1
         given = Given(
             self._engine,
@@ -75,6 +87,9 @@ class ModEngine:
             request_id,
             {name: value for name, value in arguments.items() if name not in _NOT_OURS},
             prompt.get("cache_salt"),
+            prompt.get("prompt"),
+            prompt.get("arrival_time"),
+            self._end_of_sequence(),
         )
         return self._run(given, call, prompt["prompt_token_ids"], sampling_params, number)
 
@@ -142,6 +157,10 @@ class ModEngine:
             response_format=call.response_format,
         )
 
+    def _end_of_sequence(self) -> int:
+        eos = getattr(self._tokenizer, "eos_token_id", None)
+        return self._sentinel if eos is None else int(eos)
+
     def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run to the end whatever becomes of the request, which may be cancelled already."""
         task = asyncio.create_task(work)
@@ -152,7 +171,13 @@ class ModEngine:
 EngineClient.register(ModEngine)
 
 
-def _refuse_what_cannot_be_kept(prompt: Any, params: SamplingParams) -> None:
+def _as_ids(value: int | list[int] | None) -> list[int]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, int) else list(value)
+
+
+def _refuse_what_cannot_be_kept(prompt: Any, params: SamplingParams, sentinel: int) -> None:
     """Raise `VLLMValidationError` (400) for what a session with mods would only approximate."""
     if not isinstance(prompt, dict) or prompt.get("type") != "token":
         raise VLLMValidationError("mods work on text prompts only: this one has other inputs")
@@ -162,9 +187,16 @@ def _refuse_what_cannot_be_kept(prompt: Any, params: SamplingParams) -> None:
             " cannot be combined with mods: leave out one of the two",
             parameter="response_format",
         )
-    if params.thinking_token_budget is not None:
+    for name in ("thinking_token_budget", "repetition_detection"):
+        if getattr(params, name, None) is not None:
+            raise VLLMValidationError(f"{name} cannot be combined with mods", parameter=name)
+    if params.n > MAX_CHOICES:
         raise VLLMValidationError(
-            "thinking_token_budget cannot be combined with mods", parameter="thinking_token_budget"
+            f"n must be {MAX_CHOICES} or less with mods, got {params.n}", parameter="n"
+        )
+    if sentinel in (params.stop_token_ids or ()):
+        raise VLLMValidationError(
+            f"token {sentinel} cannot be a stop token with mods", parameter="stop_token_ids"
         )
 
 
@@ -173,12 +205,13 @@ async def _together(
 ) -> AsyncGenerator[RequestOutput, None]:
     """Merge a request's choices as vLLM does: deltas as they come, or one output in the end."""
     final: dict[int, RequestOutput] = {}
-    async for index, output in merge_async_iterators(*generators):
-        if output.finished:
-            final[index] = output
-        output.finished = len(final) == len(generators)
-        if kind != RequestOutputKind.FINAL_ONLY:
-            yield output
+    async with aclosing(merge_async_iterators(*generators)) as merged:
+        async for index, output in merged:
+            if output.finished:
+                final[index] = output
+            output.finished = len(final) == len(generators)
+            if kind != RequestOutputKind.FINAL_ONLY:
+                yield output
     if kind == RequestOutputKind.FINAL_ONLY:
         whole = final[0]
         whole.outputs = [final[index].outputs[0] for index in sorted(final)]

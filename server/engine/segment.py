@@ -44,23 +44,25 @@ class SegmentParams:
         params.output_text_buffer_length = 0
         params.stop_token_ids = [*(params.stop_token_ids or ()), self._sentinel]
         params._all_stop_token_ids = {*params._all_stop_token_ids, self._sentinel}
-        params.detokenize = params.logprobs is not None
+        params.detokenize = params.num_logprobs is not None
         params.presence_penalty = params.frequency_penalty = 0.0
         params.repetition_penalty = 1.0
         params.bad_words, params._bad_words_token_ids = [], None
         if resume.segment > 1:
             params.prompt_logprobs = None
+            params.skip_reading_prefix_cache = False
         params.extra_args = {
             **(params.extra_args or {}),
-            **self._args(resume.segment, kept).to_extra_args(),
+            **self._args(resume, kept).to_extra_args(),
         }
         return params
 
-    def _args(self, segment: int, kept: int) -> SegmentArgs:
+    def _args(self, resume: Resume, kept: int) -> SegmentArgs:
         return SegmentArgs(
             host=self._host,
             session=self._session,
-            segment=segment,
+            segment=resume.segment,
+            erased=resume.erased,
             kept=kept,
             sentinel=self._sentinel,
             reads_logits=self._reads_logits,

@@ -16,7 +16,7 @@ from mods.runtime.decisions import PassedEnd
 
 
 class SessionText:
-    """Grows token by token; `shown` is how much of it has been given out."""
+    """Grows token by token, and starts over where tokens changed."""
 
     def __init__(self, tokenizer: Any, prompt: Sequence[int], params: SamplingParams) -> None:
         self._tokenizer = tokenizer
@@ -25,24 +25,28 @@ class SessionText:
         self._stops = [params.stop] if isinstance(params.stop, str) else list(params.stop or ())
         self._includes_stop = params.include_stop_str_in_output
         self._start_over()
-        self.shown = ""
+
+    @property
+    def has_stops(self) -> bool:
+        """Whether a stop string may still take the newest text out."""
+        return bool(self._stops) and not self._includes_stop
 
     def _start_over(self) -> None:
         self.text = ""
         self._lengths: list[int] = []
-        self._tokens: list[int] = []
         self._passed: list[PassedEnd] = []
         self._decoder = _decoder(self._tokenizer, self._prompt, self._params)
 
-    def follow(self, tokens: Sequence[int], passed: Sequence[PassedEnd] = ()) -> None:
-        """Become the text of these tokens, from the first one that differs on."""
-        same = _common_length(self._tokens, tokens)
-        if same < len(self._tokens) or list(passed) != self._passed:
-            same = 0
+    def cut(self, keep: int, passed: Sequence[PassedEnd] = ()) -> None:
+        """Tokens from `keep` on have changed, or ends were passed; the next `follow` decodes."""
+        if keep < len(self._lengths) or list(passed) != self._passed:
             self._start_over()
             self._passed = list(passed)
-        ends = {end.index: end for end in passed}
-        for index in range(same, len(tokens)):
+
+    def follow(self, tokens: Sequence[int], count: int) -> None:
+        """Become the text of the first `count` tokens, or of more if it was already."""
+        ends = {end.index: end for end in self._passed}
+        for index in range(len(self._lengths), count):
             self._append(tokens[index], ends.get(index))
 
     def upto(self, count: int) -> str:
@@ -51,9 +55,7 @@ class SessionText:
 
     def safe(self, count: int) -> str:
         """The text of the first `count` tokens, less what may be the start of a stop string."""
-        held = 0
-        if self._stops and not self._includes_stop:
-            held = max(len(stop) for stop in self._stops) - 1
+        held = max(len(stop) for stop in self._stops) - 1 if self.has_stops else 0
         text = self.upto(count)
         return text[: len(text) - held] if held else text
 
@@ -75,7 +77,6 @@ class SessionText:
         return self.text[: at + (len(stop) if self._includes_stop else 0)]
 
     def _append(self, token: int, end: PassedEnd | None) -> None:
-        self._tokens.append(token)
         if end is None or end.stop is not None:
             self._decoder.update([token], False)
             piece: str = self._decoder.get_next_output_text(finished=True, delta=True)
@@ -97,11 +98,4 @@ def _decoder(tokenizer: Any, prompt: list[int], params: SamplingParams) -> Any:
     request = SimpleNamespace(
         request_id="", prompt_token_ids=prompt, prompt_embeds=None, sampling_params=plain
     )
-    return IncrementalDetokenizer.from_new_request(tokenizer, request)  # type: ignore[arg-type]
-
-
-def _common_length(one: Sequence[int], other: Sequence[int]) -> int:
-    shorter = min(len(one), len(other))
-    if list(one[:shorter]) == list(other[:shorter]):
-        return shorter
-    return next(i for i in range(shorter) if one[i] != other[i])
+    return IncrementalDetokenizer.from_new_request(tokenizer, request)

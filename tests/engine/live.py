@@ -55,7 +55,9 @@ class Live:
     def metric(self, name: str) -> float:
         """The sum of a metric's samples."""
         text = httpx.get(f"{self.url}/metrics", timeout=30).text
-        return sum(float(v) for v in re.findall(rf"^{re.escape(name)}(?:{{.*}})? (\S+)$", text, re.M))
+        return sum(
+            float(v) for v in re.findall(rf"^{re.escape(name)}(?:{{.*}})? (\S+)$", text, re.M)
+        )
 
     def engine_processes(self) -> set[int]:
         """Process ids of the engine core and its workers."""

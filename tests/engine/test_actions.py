@@ -218,7 +218,8 @@ def test_an_illegal_action_is_a_422_that_says_what_is_allowed(live: Live) -> Non
 
 def test_mods_work_in_order_and_each_sees_the_original_event(live: Live) -> None:
     ban = mod_that(
-        live, 'if isinstance(event, ForwardPass): return actions.ban(tokenizer.encode(" Paris")[:1])'
+        live,
+        'if isinstance(event, ForwardPass): return actions.ban(tokenizer.encode(" Paris")[:1])',
     )
     sure = mod_that(
         live,

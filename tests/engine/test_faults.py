@@ -30,6 +30,10 @@ class Neighbour(threading.Thread):
         self.enough = threading.Event()
 
     def run(self) -> None:
+        while not self.enough.is_set():
+            self._listen()
+
+    def _listen(self) -> None:
         body = {
             "model": self.model, "prompt": "One, two,", "max_tokens": 1500, "temperature": 0,
             "ignore_eos": True, "stream": True, "return_token_ids": True,

@@ -97,13 +97,9 @@ def test_the_openai_client_sees_it_in_responses(client: openai.OpenAI, ahoy: str
     assert answer.output_text.startswith("Ahoy! ")
 
 
-def test_the_openai_client_sees_it_in_a_responses_stream(
-    client: openai.OpenAI, ahoy: str
-) -> None:
+def test_the_openai_client_sees_it_in_a_responses_stream(client: openai.OpenAI, ahoy: str) -> None:
     events = list(
-        client.responses.create(
-            model=f"{MODEL}/{ahoy}", input=QUESTION, temperature=0, stream=True
-        )
+        client.responses.create(model=f"{MODEL}/{ahoy}", input=QUESTION, temperature=0, stream=True)
     )
     text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
     assert text.startswith("Ahoy! ")

@@ -148,9 +148,7 @@ def test_a_mod_may_go_on_past_a_stop_string_which_stays_out_of_the_text(live: Li
     )
     for more in ({}, {"stream": True}):
         answer = live.chat(COUNT, name, stop=["5"], **more)
-        said = (
-            streamed(answer)[0][0] if more else str(choices(answer)[0]["message"]["content"])
-        )
+        said = streamed(answer)[0][0] if more else str(choices(answer)[0]["message"]["content"])
         assert said.startswith("1, 2, 3, 4, , 6")
         assert "5" not in said
 

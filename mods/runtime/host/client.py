@@ -13,6 +13,7 @@ from mods.runtime.compile import Traits
 from mods.runtime.decisions import Next, SessionSpec
 from mods.runtime.host.channel import Channel
 from mods.runtime.host.files import page_path, socket_path
+from mods.runtime.host.frames import FrameTooLongError
 from mods.runtime.host.page import PageReader
 from mods.runtime.host.protocol import (
     API,
@@ -199,8 +200,11 @@ class Host:
         self._numbers += 1
         number = self._numbers
         answer: asyncio.Future[Any] = loop.create_future()
+        try:
+            self._send(message(number))
+        except (OverflowError, TypeError, UnicodeError, FrameTooLongError) as error:
+            raise ModError(f"the request cannot be given to its mods: {error}") from error
         self._calls[number] = session, answer
-        self._send(message(number))
         self.last_used = loop.time()
         self._got_busy()
         return await answer

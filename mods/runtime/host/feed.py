@@ -99,7 +99,10 @@ class Link:
 
     def starved(self) -> bool:
         """Whether the host is awaited and no handler of it has run since the feed was sent."""
-        return self.awaited and self._page is not None and self._calls() == self._calls_before
+        if not self.awaited or self._page is None:
+            return False
+        started, calls, _ = self._page.running()
+        return not started and calls == self._calls_before
 
     def _calls(self) -> int:
         return self._page.running()[1] if self._page is not None else 0

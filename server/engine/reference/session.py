@@ -55,6 +55,8 @@ class ReferenceSession:
         self._passed: list[PassedEnd] = []
         self._text = SessionText(tokenizer, spec.prompt, params)
         self._shown = 0
+        self._said = ""
+        """The text that has been shown."""
         self._streams = self._aborted = False
         seed = params.seed if params.seed is not None else spec.session
         self._segments = SegmentParams(
@@ -166,23 +168,22 @@ class ReferenceSession:
     def _show(self, passed: int) -> Iterator[Piece]:
         count = min(passed, self._driver.floor)
         if self._streams and count > self._shown:
-            self._text.follow(self._tokens[:count], self._passed)
+            self._text.follow(self._tokens, count)
             yield self._piece(count, self._text.safe(count))
 
     def _piece(self, count: int, text: str) -> Piece:
         start, self._shown = self._shown, count
-        shown = self._text.shown
-        more = text[len(shown) :] if text.startswith(shown) else ""
-        self._text.shown = shown + more
+        more = text[len(self._said) :] if text.startswith(self._said) else ""
+        self._said += more
         return Piece(self._tokens[start:count], more)
 
     def _end(self, step: Next) -> Iterator[Piece]:
         if isinstance(step, Finish):
             self._passed = step.passed_ends
             self._replace(step.keep, step.tokens)
-            self._text.follow(self._tokens, self._passed)
+            self._text.follow(self._tokens, len(self._tokens))
             text = self._text.finished(step.stop_reason, step.reason, step.replaced)
-            if text.startswith(self._text.shown):
+            if text.startswith(self._said):
                 self.generation.finish(step, text)
                 yield self._piece(len(self._tokens), text)
                 return
@@ -203,6 +204,7 @@ class ReferenceSession:
     def _replace(self, keep: int, tokens: list[int]) -> None:
         """The session's output is the first `keep` tokens that we have, then these."""
         del self._tokens[keep:], self._logprobs[keep:]
+        self._text.cut(keep, self._passed)
         self._tokens.extend(tokens)
         self._logprobs.extend([None] * len(tokens))
 
