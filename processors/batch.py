@@ -6,9 +6,12 @@ the session then waits outside the engine. Nothing that happens here may raise i
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,11 +19,18 @@ from numpy.typing import NDArray
 
 from mods.runtime.decisions import END_SEGMENT, Decision
 from mods.runtime.host.feed import Feeds
+from processors import environment
 from processors.decisions import Edits
 from processors.rows import Row
+from processors.upload import to_host
 
 SOFT_DEADLINE = 0.020
-"""Seconds that one step waits for all hosts together, counted from when logits are ready."""
+"""Seconds that one step waits for all hosts together, counted from when the last was fed."""
+
+Verdict = tuple[Decision, NDArray[np.float32] | None]
+"""A row's decision, and the whole row of logits where it refers to one."""
+
+log = logging.getLogger("concordance.processor")
 
 
 class Batch:
@@ -28,55 +38,98 @@ class Batch:
 
     def __init__(self, feeds: Feeds, soft_deadline: float = SOFT_DEADLINE) -> None:
         self.rows: dict[int, Row] = {}
+        self.forced: set[int] = set()
+        """The rows whose token the last step gave, ended ones among them: their draw is void."""
+        self.late = 0
+        """Rows ended because their host missed the soft deadline."""
+        self.refused = 0
+        """Rows ended because their host's decision was bad."""
         self._feeds = feeds
         self._soft_deadline = soft_deadline
         self._sent: dict[str, list[int]] = {}
-        self.late = 0
-        """Rows ended because their host missed the soft deadline."""
 
-    def send_early(self) -> None:
-        """Before the forward pass: feed the rows whose mods need no logits."""
-        self._sent = {}
-        self._send([i for i, row in self.rows.items() if not row.args.reads_logits], None)
+    @classmethod
+    def from_environment(cls) -> Batch:
+        """As the server that started this worker wants it."""
+        run_dir = os.environ.get(environment.RUN_DIR)
+        deadline = float(os.environ.get(environment.SOFT_DEADLINE, SOFT_DEADLINE))
+        return cls(Feeds(Path(run_dir) if run_dir else None), deadline)
 
-    def send_with_logits(self, logits: torch.Tensor, skip: Sequence[int]) -> None:
-        """After it: feed the rows whose mods read logits, with those; `skip` are not ready."""
-        skipped = set(skip)
-        indices = [i for i, row in self.rows.items() if row.args.reads_logits and i not in skipped]
-        self._send(indices, logits)
+    def begin(self) -> None:
+        """Feed the rows whose mods need no logits, as early as their tokens are known."""
+        try:
+            unfinished, self._sent = self._sent, {}
+            if unfinished:
+                self._feeds.collect(0.0)
+            self._send((i for i, row in self.rows.items() if not row.args.reads_logits), None)
+        except Exception:
+            log.exception("feeding mods failed; their rows end their segments")
 
-    def decide(self) -> dict[int, tuple[Decision, NDArray[np.float32] | None]]:
-        """Collect decisions by row index, with the whole row where one was given."""
+    def apply(self, logits: torch.Tensor, skip: Collection[int] = ()) -> torch.Tensor:
+        """Feed the rows whose mods read logits, wait, and edit logits [rows, vocabulary].
+
+        skip: rows whose sample will be thrown away. On any error every row with mods ends.
+        """
+        self.forced = set(self.rows)
+        if not self.rows:
+            return logits
+        try:
+            reading = (i for i, row in self.rows.items() if row.args.reads_logits)
+            self._send((i for i in reading if i not in skip), logits)
+            self._edit(logits, self._decide(skip))
+        except Exception:
+            log.exception("applying mods failed; their rows end their segments")
+            self.end_all(logits)
+        return logits
+
+    def end_all(self, logits: torch.Tensor) -> torch.Tensor:
+        """End every row's segment, whatever was decided."""
+        self.forced = set(self.rows)
+        try:
+            self._edit(logits, dict.fromkeys(self.rows, (END_SEGMENT, None)))
+        except Exception:
+            log.exception("ending segments failed")
+        return logits
+
+    def _decide(self, skip: Collection[int]) -> dict[int, Verdict]:
+        """Verdicts by row. A row that nobody decided ends, unless it is skipped."""
         answers = self._feeds.collect(time.monotonic() + self._soft_deadline)
-        decided: dict[int, tuple[Decision, NDArray[np.float32] | None]] = {}
-        for host, indices in self._sent.items():
-            decisions = answers.get(host)
-            if decisions is None or len(decisions) != len(indices):
+        sent, self._sent = self._sent, {}
+        decided: dict[int, Verdict] = {}
+        for host, indices in sent.items():
+            decisions = answers.get(host, [])
+            if len(decisions) == len(indices):
+                for slot, (index, decision) in enumerate(zip(indices, decisions, strict=True)):
+                    decided[index] = (decision, self._whole(host, slot, decision))
+            else:
                 self.late += len(indices)
-                decided.update((index, (END_SEGMENT, None)) for index in indices)
-                continue
-            for slot, (index, decision) in enumerate(zip(indices, decisions, strict=True)):
-                whole = self._feeds.row(host, slot) if getattr(decision, "row", False) else None
-                decided[index] = (decision, whole)
-        self._sent = {}
+        for index in self.rows:
+            if index not in decided and index not in skip:
+                decided[index] = (END_SEGMENT, None)
         return decided
 
-    def edit(
-        self,
-        logits: torch.Tensor,
-        decided: Mapping[int, tuple[Decision, NDArray[np.float32] | None]],
-    ) -> torch.Tensor:
-        """Apply the decisions to logits [rows, vocabulary], in place."""
+    def _whole(self, host: str, slot: int, decision: Decision) -> NDArray[np.float32] | None:
+        return self._feeds.row(host, slot) if getattr(decision, "row", False) else None
+
+    def _edit(self, logits: torch.Tensor, decided: dict[int, Verdict]) -> None:
         edits = Edits()
         for index, (decision, whole) in decided.items():
             edits.add(index, self.rows[index], decision, whole)
-        return edits.apply(logits)
+        edits.apply(logits)
+        self.forced = set(edits.forced)
+        self.refused += len(edits.refused)
+        for index, wrong in edits.refused.items():
+            args = self.rows[index].args
+            log.error("session %d: its host decided nonsense: %s", args.session, wrong)
 
-    def _send(self, indices: Sequence[int], logits: torch.Tensor | None) -> None:
+    def _send(self, indices: Iterable[int], logits: torch.Tensor | None) -> None:
         by_host: dict[str, list[int]] = defaultdict(list)
         for index in indices:
             by_host[self.rows[index].args.host].append(index)
         for host, members in by_host.items():
+            wanted = None if logits is None else to_host(logits, members)
             self._sent[host] = members
-            wanted = None if logits is None else logits[members].float().cpu().numpy()
-            self._feeds.send(host, [self.rows[index].feed() for index in members], wanted)
+            try:
+                self._feeds.send(host, [self.rows[index].feed() for index in members], wanted)
+            except Exception:
+                log.exception("feeding one host failed; its rows end their segments")

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from mods.runtime.host.protocol import FeedRow
 
 EXTRA_ARGS_KEY = "concordance"
 """The key of `SamplingParams.extra_args` under which a segment travels. Clients may not set it."""
+
+log = logging.getLogger("concordance.processor")
+
+
+class Tokens(Protocol):
+    """Token ids: a runner's own list, or a view of its buffer (int32, shape [any])."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[int]: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -26,9 +37,9 @@ class SegmentArgs:
     """What the worker must know of a segment.
 
     host: address of the mods' host. kept: output tokens that entered as part of the prompt.
-    erased: tokens that the session took back so far. sentinel: the id that ends
-    the segment, never drawn otherwise. reads_logits: whether a mod
-    wants the row. seed: of the session's own draws (where a mod makes a greedy row sampled).
+    erased: tokens that the session took back so far. sentinel: the id that ends the segment,
+    never drawn otherwise. reads_logits: whether a mod wants the row. seed: of the session's own
+    draws (where a mod makes a greedy row sampled).
     """
 
     host: str
@@ -66,27 +77,58 @@ class SegmentArgs:
 
 @dataclass(eq=False)
 class Row:
-    """One segment in the batch. `output` is the runner's own live list of sampled tokens."""
+    """One segment in the batch. `output` is what the segment has sampled, as the runner has it.
+
+    The processors only ever see it grow; a request that is preempted comes back as a new row.
+    """
 
     args: SegmentArgs
-    prompt: Sequence[int]
-    output: Sequence[int]
-    draws: int = field(default=0)
-    """Draws that the processor made itself, so that each has its own noise."""
+    prompt: Tokens = ()
+    output: Tokens = ()
+    tally: Any = None
+    """`penalties.Tally` of this row, once it was needed."""
 
     @property
     def position(self) -> int:
         """Output tokens of the session so far."""
         return self.args.kept + len(self.output)
 
+    @property
+    def newest(self) -> int:
+        """The segment's newest token, -1 before its first."""
+        return int(self.output[-1]) if len(self.output) else -1
+
     def feed(self) -> FeedRow:
-        newest = self.output[-1] if self.output else -1
-        return FeedRow(self.args.session, self.args.segment, self.position, newest)
+        return FeedRow(self.args.session, self.args.segment, self.position, self.newest)
 
-    def session_output(self) -> list[int]:
-        """All output tokens of the session: kept ones stand at the end of the prompt."""
-        kept = list(self.prompt[len(self.prompt) - self.args.kept :]) if self.args.kept else []
-        return kept + list(self.output)
+    def kept_output(self) -> Tokens:
+        """The session's output before this segment: it stands at the end of the prompt."""
+        kept: Tokens = self.prompt[len(self.prompt) - self.args.kept :]
+        return kept
 
-    def session_prompt(self) -> Sequence[int]:
-        return self.prompt[: len(self.prompt) - self.args.kept]
+    def session_prompt(self) -> Tokens:
+        prompt: Tokens = self.prompt[: len(self.prompt) - self.args.kept]
+        return prompt
+
+    def ends_with(self, tokens: Sequence[int]) -> bool:
+        """Whether these are the session's newest output tokens."""
+        if len(tokens) > self.position:
+            return False
+        new = list(self.output[-len(tokens) :]) if tokens else []
+        missing = len(tokens) - len(new)
+        old = list(self.prompt[len(self.prompt) - missing :]) if missing else []
+        return [*old, *new] == list(tokens)
+
+
+def read_row(params: Any, prompt: Tokens = (), output: Tokens = ()) -> Row | None:
+    """The row of a request with these sampling parameters, None if no mod watches it.
+
+    Arguments that cannot be read are our own mistake; they cost this request its mods, and not
+    the engine its life.
+    """
+    try:
+        args = SegmentArgs.from_extra_args(getattr(params, "extra_args", None))
+    except Exception:
+        log.exception("a request's arguments cannot be read; it runs without its mods")
+        return None
+    return None if args is None else Row(args, prompt, output)

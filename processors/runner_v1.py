@@ -8,20 +8,15 @@ and their random generators, the worker shows it by handing it the runner.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 from vllm.v1.worker.cpu_worker import CPUWorker
 
-from mods.runtime.decisions import EndSegment, Force
-from mods.runtime.host.feed import Feeds
-from processors import environment
-from processors.batch import SOFT_DEADLINE, Batch
-from processors.rows import Row, SegmentArgs
+from processors.batch import Batch
+from processors.rows import Row, read_row
 from processors.seeds import Seeds
 
 if TYPE_CHECKING:
@@ -31,12 +26,10 @@ log = logging.getLogger("concordance.processor")
 
 
 class ModsProcessor(LogitsProcessor):
-    """vLLM's interface on one side, a `Batch` on the other."""
+    """vLLM's interface on one side, a `Batch` on the other. Nothing raises into vLLM's step."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
-        run_dir = os.environ.get(environment.RUN_DIR)
-        deadline = float(os.environ.get(environment.SOFT_DEADLINE, SOFT_DEADLINE))
-        self.batch = Batch(Feeds(Path(run_dir) if run_dir else None), deadline)
+        self.batch = Batch.from_environment()
         self.seeds = Seeds()
         self.runner: Any = None
         """The model runner, once the worker has shown it."""
@@ -48,25 +41,16 @@ class ModsProcessor(LogitsProcessor):
         if batch_update is not None:
             _update_rows(self.batch.rows, batch_update)
         if self.batch.rows:
-            try:
-                self.batch.send_early()
-            except Exception:
-                log.exception("feeding mods failed; their rows end their segments")
+            self.batch.begin()
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Edit logits [rows, vocabulary]. On any error every row with mods ends its segment."""
+        """Edit logits [rows, vocabulary]."""
         unfinished = self._unfinished()
-        ending: list[int] = list(self.batch.rows)
-        if self.batch.rows:
-            try:
-                self.batch.send_with_logits(logits, unfinished)
-                decided = self.batch.decide()
-                ending = [i for i, (d, _) in decided.items() if isinstance(d, (EndSegment, Force))]
-                logits = self.batch.edit(logits, decided)
-            except Exception:
-                log.exception("applying mods failed; their rows end their segments")
-                logits = _end_all(logits, self.batch.rows)
-        self._seed(unfinished, ending)
+        logits = self.batch.apply(logits, unfinished)
+        try:
+            self._seed(unfinished)
+        except Exception:
+            log.exception("continuing seeded draws failed; this step draws from new ones")
         return logits
 
     def _unfinished(self) -> Sequence[int]:
@@ -76,10 +60,12 @@ class ModsProcessor(LogitsProcessor):
         mask = self.runner.discard_request_mask.np[: self.runner.input_batch.num_reqs]
         return [int(index) for index in mask.nonzero()[0]]
 
-    def _seed(self, unfinished: Sequence[int], ending: Sequence[int]) -> None:
+    def _seed(self, unfinished: Sequence[int]) -> None:
         generators = self.runner.input_batch.generators if self.runner is not None else {}
         if generators:
-            self.seeds.before_draw(generators, self.batch.rows, unfinished, ending)
+            self.seeds.before_draw(
+                generators, self.batch.rows, unfinished, sorted(self.batch.forced)
+            )
 
 
 def _update_rows(rows: dict[int, Row], update: BatchUpdate) -> None:
@@ -88,22 +74,15 @@ def _update_rows(rows: dict[int, Row], update: BatchUpdate) -> None:
         rows.pop(index, None)
     for index, params, prompt, output in update.added:
         rows.pop(index, None)
-        args = SegmentArgs.from_extra_args(params.extra_args)
-        if args is not None:
-            rows[index] = Row(args, prompt or [], output)
+        row = read_row(params, prompt or (), output)
+        if row is not None:
+            rows[index] = row
     for source, target, direction in update.moved:
         moving, standing = rows.pop(source, None), rows.pop(target, None)
         if moving is not None:
             rows[target] = moving
         if direction == MoveDirectionality.SWAP and standing is not None:
             rows[source] = standing
-
-
-def _end_all(logits: torch.Tensor, rows: dict[int, Row]) -> torch.Tensor:
-    for index, row in rows.items():
-        logits[index].fill_(float("-inf"))
-        logits[index, row.args.sentinel] = 0.0
-    return logits
 
 
 class ModsCPUWorker(CPUWorker):

@@ -32,19 +32,19 @@ class Seeds:
         generators: Mapping[int, torch.Generator],
         rows: Mapping[int, Row],
         unfinished: Sequence[int],
-        ending: Sequence[int],
+        forced: Sequence[int],
     ) -> None:
-        """Restore, remember and prepare to undo. `ending` rows are forced: their draw is void."""
-        self._undo = [
-            (generators[index], generators[index].get_state())
-            for index in {*unfinished, *ending}
-            if index in generators
-        ]
+        """Restore, remember and prepare to undo. The draw of `forced` rows is void."""
         skip = set(unfinished)
         for index, generator in generators.items():
             row = rows.get(index)
             if row is not None and index not in skip:
                 self._continue(row, generator)
+        self._undo = [
+            (generators[index], generators[index].get_state())
+            for index in {*unfinished, *forced}
+            if index in generators
+        ]
 
     def after_draw(self) -> None:
         """Undo the draws of rows whose sample was thrown away."""

@@ -30,8 +30,6 @@ _DYNAMIC = {
     # code that is not in the source
     "eval", "exec", "FunctionType", "CodeType", "marshal", "pickle", "ctypes", "gc",
     "__builtins__", "__import__", "import_module",
-    # anything at all
-    "*",
 }  # fmt: skip
 
 

@@ -72,7 +72,8 @@ class Fate:
         self.mod = mods[number % len(mods)]
         self.abort_after = generator.randrange(1, 30) if number % 10 == 7 else None
         self.streams = self.abort_after is not None or number % 2 == 0
-        filler = "cats and dogs " * generator.choice([1, 1, 5, 200])
+        words = generator.choice([1, 1, 5, 400])
+        filler = " ".join(str(generator.randrange(1000)) for _ in range(words))
         self.body = {
             "model": f"{MODEL}/{self.mod}",
             "messages": [{"role": "user", "content": f"{filler} say <{self.canary}>"}],

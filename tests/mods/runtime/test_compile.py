@@ -43,7 +43,6 @@ def test_a_source_that_never_names_a_take_back_reaches_nothing() -> None:
         "from mods.sdk import Backtrack",
         "from mods.sdk.actions import Backtrack as Shape",
         "import mods.sdk.actions as a; a.Backtrack(1)",
-        "from mods.sdk.actions import *",
         "Action.__subclasses__()",
         "LEGAL['Added'][2](1)",
         "from quote_mod_sdk import self_prompt_mod",

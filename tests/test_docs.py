@@ -1,0 +1,239 @@
+"""What the documentation shows is true: its mods load and keep the laws, its commands exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from mods.runtime.compile import Traits
+from mods.runtime.load import load_chain
+from mods.runtime.package import Package
+from mods.runtime.seat import LoadedMod
+from mods.sdk.actions import LEGAL
+from mods.sdk.errors import BY_TYPE
+from mods.sdk.testing import HashModel, ScriptedEngine, TextModel, check_laws, spec_for
+from mods.sdk.testing.check import TROUBLES
+from server.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+TEXT = "Well!! I cannot say. No!"
+"""What the scripted model writes: something that each mod of the documentation has to do with."""
+ASKED = [{"role": "user", "content": "How is the weather?"}]
+
+
+def snippets(*names: str) -> list[str]:
+    """The Python blocks of these pages."""
+    text = "\n".join((ROOT / name).read_text() for name in names)
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def name_of(source: str) -> str:
+    found = re.search(r"^@mod.*\ndef (\w+)", source, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+SNIPPETS = snippets("README.md", "docs/mods.md")
+MODS = {name_of(source): source for source in SNIPPETS if "@mod" in source}
+TESTS = [source for source in SNIPPETS if "check_laws" in source]
+CLIENTS = [source for source in SNIPPETS if "OpenAI" in source]
+
+
+def load(name: str) -> list[LoadedMod]:
+    return load_chain([Package.from_source(MODS[name], path=f"{name}.py")], {})
+
+
+def test_every_python_block_is_run_by_one_of_these_tests() -> None:
+    assert len(SNIPPETS) == len(MODS) + len(TESTS) + len(CLIENTS)
+    assert {"ahoy", "calm"} <= set(MODS)
+    assert TESTS
+    assert CLIENTS
+
+
+def test_the_first_mod_has_ten_lines_at_most() -> None:
+    assert len(MODS["ahoy"].splitlines()) <= 10
+
+
+@pytest.mark.parametrize("name", MODS)
+def test_a_documented_mod_keeps_the_laws_on_random_text(name: str) -> None:
+    for trouble in TROUBLES:
+        engine = ScriptedEngine(HashModel("ab! .\n", eos_bonus=-2.0), trouble=trouble)
+        check_laws(load(name), engine=engine, max_tokens=40, conversation=ASKED)
+
+
+@pytest.mark.parametrize("name", MODS)
+def test_a_documented_mod_keeps_the_laws_on_a_written_text(name: str) -> None:
+    for prompt in ("hi", "a longer prompt"):
+        engine = ScriptedEngine(TextModel(TEXT, len(prompt)))
+        check_laws(load(name), engine=engine, prompts=[prompt], max_tokens=60, conversation=ASKED)
+
+
+@pytest.mark.parametrize("name", MODS)
+def test_a_documented_mod_does_something(name: str) -> None:
+    watched: list[object] = []
+
+    def watching(loaded: LoadedMod) -> LoadedMod:
+        def handler(event: Any, actions: Any, tokenizer: Any) -> object:
+            action = loaded.handler(event, actions, tokenizer)
+            watched.append(getattr(action, "rank", 0))
+            return action
+
+        return LoadedMod(handler, loaded.traits)
+
+    chain = [watching(loaded) for loaded in load(name)]
+    spec = spec_for("hi", 60, conversation=ASKED)
+    outcome = ScriptedEngine(TextModel(TEXT, 2)).run(spec, chain)
+    assert not outcome.failed, outcome.message
+    assert any(watched)
+
+
+def test_the_first_mod_begins_every_answer() -> None:
+    outcome = ScriptedEngine(TextModel("Ahoy! Yes.", 2)).run(spec_for("hi", 60), load("ahoy"))
+    assert bytes(outcome.tokens[:6]) == b"Ahoy! "
+
+
+@pytest.mark.parametrize("source", TESTS)
+def test_the_documented_test_passes(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in MODS.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)
+    tests = [value for name, value in namespace.items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        test()
+
+
+class Chat(BaseHTTPRequestHandler):
+    """Streams one answer to any chat request, and remembers what was asked."""
+
+    asked: list[dict[str, Any]]
+
+    def do_POST(self) -> None:
+        self.asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        for piece in ("Ahoy! ", "Yes."):
+            choice = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
+            self.wfile.write(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n")
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def chat() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Address of a server that knows one answer, and the requests that it was sent."""
+    asked: list[dict[str, Any]] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("_Chat", (Chat,), {"asked": asked}))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("source", CLIENTS)
+def test_the_documented_client_prints_a_stream(
+    source: str,
+    chat: tuple[str, list[dict[str, Any]]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    address, asked = chat
+    assert "localhost:8000" in source
+    exec(source.replace("localhost:8000", address), {})
+    assert capsys.readouterr().out == "Ahoy! Yes."
+    assert asked[0]["model"] == "concordance/demo/ahoy"
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    text = "\n".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"(?:^    |`)make ([a-z]+)", text, re.MULTILINE))
+    assert {"serve", "test"} <= named <= targets
+
+
+def test_every_command_that_is_named_exists() -> None:
+    top: Any = get_command(app)
+    text = "\n".join(page.read_text() for page in PAGES)
+    for first, second in re.findall(r"concai (\w+)(?: (\w+))?", text):
+        assert first in top.commands
+        if first == "mod" and second:
+            assert second in top.commands["mod"].commands
+
+
+def test_every_link_leads_somewhere() -> None:
+    broken = [
+        f"{page.name}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+        if not target.startswith("http") and not leads_somewhere(page, target)
+    ]
+    assert not broken
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = page.parent / path if path else page
+    if not file.exists():
+        return False
+    headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
+    return not anchor or anchor in map(anchor_of, headings)
+
+
+def anchor_of(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_a_dead_link_would_be_found() -> None:
+    assert not leads_somewhere(PAGES[0], "docs/nowhere.md")
+    assert not leads_somewhere(PAGES[0], "docs/cli.md#nowhere")
+    assert leads_somewhere(PAGES[0], "docs/cli.md#mod-upload")
+
+
+def rows(page: str, heading: str) -> list[Sequence[str]]:
+    """The cells of the first table below a heading."""
+    below = (ROOT / page).read_text().split(f"\n## {heading}\n", 1)[1]
+    table = re.search(r"^\|.*?(?=\n\n)", below, re.MULTILINE | re.DOTALL)
+    assert table is not None
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[0].split("\n")[2:]]
+
+
+def test_the_table_of_legal_actions_is_the_code_s() -> None:
+    spellings = {"bias", "allow", "ban"}  # of adjust_logits
+    documented = {
+        event: set(re.findall(r"`(\w+)`", actions)) - spellings
+        for events, actions in rows("docs/mods.md", "Actions")
+        for event in re.findall(r"`(\w+)`", events)
+    }
+    assert documented == {event: {kind.name for kind in kinds} for event, kinds in LEGAL.items()}
+
+
+def test_every_type_of_error_is_documented_with_its_status() -> None:
+    documented = {cells[2].strip("`"): int(cells[1]) for cells in rows("docs/mods.md", "Errors")}
+    wanted = {kind: error.status for kind, error in BY_TYPE.items() if kind != "mod_error"}
+    assert wanted.items() <= documented.items()
+
+
+def test_documented_traits_are_what_the_runtime_finds() -> None:
+    traits: dict[str, Traits] = {name: load(name)[0].traits for name in MODS}
+    assert {name: found.reach for name, found in traits.items() if found.reach != 0} == {
+        "one_mark": 4
+    }
+    assert {name for name, found in traits.items() if found.logits} == {"decided"}
