@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,10 +23,14 @@ from mods.sdk.actions import LEGAL
 from mods.sdk.errors import BY_TYPE
 from mods.sdk.testing import HashModel, ScriptedEngine, TextModel, check_laws, spec_for
 from mods.sdk.testing.check import TROUBLES
+from server.api.model_string import split_model
 from server.cli.app import app
+from server.demo import MODEL_NAME
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_ALL = re.MULTILINE | re.DOTALL
 
 TEXT = "Well!! I cannot say. No!"
 """What the scripted model writes: something that each mod of the documentation has to do with."""
@@ -34,7 +40,7 @@ ASKED = [{"role": "user", "content": "How is the weather?"}]
 def snippets(*names: str) -> list[str]:
     """The Python blocks of these pages."""
     text = "\n".join((ROOT / name).read_text() for name in names)
-    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```python\n(.*?)^```", text, _ALL)
 
 
 def name_of(source: str) -> str:
@@ -162,6 +168,24 @@ def test_the_documented_client_prints_a_stream(
     assert asked[0]["model"] == "concordance/demo/ahoy"
 
 
+def test_the_documented_upload_sends_the_mod(tmp_path: Path) -> None:
+    (tmp_path / "ahoy.py").write_text(MODS["ahoy"])
+    command = re.search(r"python3 -c '(.+?)' \|", (ROOT / "README.md").read_text())
+    assert command is not None
+    body = subprocess.run(
+        [sys.executable, "-c", command[1]], cwd=tmp_path, capture_output=True, check=True
+    ).stdout
+    assert Package.from_payload(json.loads(body)).name == "ahoy"
+
+
+def test_the_documented_chat_names_the_model_and_the_mod() -> None:
+    body = re.search(r"chat/completions .*?-d '(\{.*?\})'$", (ROOT / "README.md").read_text(), _ALL)
+    assert body is not None
+    asked = json.loads(body[1])
+    assert split_model(asked["model"], [MODEL_NAME]) == (MODEL_NAME, ["ahoy"])
+    assert asked["messages"]
+
+
 def test_every_make_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = "\n".join(page.read_text() for page in PAGES)
@@ -210,7 +234,7 @@ def test_a_dead_link_would_be_found() -> None:
 def rows(page: str, heading: str) -> list[Sequence[str]]:
     """The cells of the first table below a heading."""
     below = (ROOT / page).read_text().split(f"\n## {heading}\n", 1)[1]
-    table = re.search(r"^\|.*?(?=\n\n)", below, re.MULTILINE | re.DOTALL)
+    table = re.search(r"^\|.*?(?=\n\n)", below, _ALL)
     assert table is not None
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[0].split("\n")[2:]]
 

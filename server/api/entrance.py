@@ -7,11 +7,13 @@ a 404 that names those there are), makes sure their host runs, and leaves a `Cal
 
 from __future__ import annotations
 
+import hmac
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
@@ -30,6 +32,10 @@ _ONLY_TEXT = ("/tokenize", "/count_tokens", "/render", "/derender")
 """Ends of routes that generate nothing: there a mod is looked up, and does not run."""
 
 
+_OPEN = ("/health", "/healthz", "/ping")
+"""What answers without a key: nothing but whether the server lives."""
+
+
 class BadRequestError(Exception):
     """The body asks for mods in a way that cannot be understood."""
 
@@ -44,13 +50,19 @@ class Entrance:
         pool: HostPool,
         served_names: Callable[[], Iterable[str]],
         caller_of: Callable[[Request], str],
+        keys: Sequence[str] = (),
     ) -> None:
         self._app = app
         self.state, self.routes = app.state, app.routes
         self._registry, self._pool = registry, pool
         self._served_names, self._caller_of = served_names, caller_of
+        self._keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._admits(scope):
+            refusal = error_response(401, "unauthorized", "a valid API key is needed")
+            await refusal(scope, receive, send)
+            return
         if not _may_name_mods(scope):
             await self._app(scope, receive, send)
             return
@@ -83,6 +95,17 @@ class Entrance:
         else:
             shape = shape_of(scope["path"], content)
             await self._serve(scope, _replay(rewritten, receive), send, call, shape)
+
+    def _admits(self, scope: Scope) -> bool:
+        """Whether the request carries one of the server's keys, where it has any.
+
+        In front of everything: vLLM itself guards only some of its routes.
+        """
+        if scope["type"] != "http" or not self._keys or scope["path"] in _OPEN:
+            return True
+        headers = Headers(scope=scope)
+        given = headers.get("x-user-api-key") or headers.get("authorization", "")[len("Bearer ") :]
+        return any(hmac.compare_digest(given.encode(), key) for key in self._keys)
 
     async def _call(self, request: Request, content: dict[str, Any], names: list[str]) -> Call:
         caller = self._caller_of(request)

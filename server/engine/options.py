@@ -13,7 +13,8 @@ from typing import Any
 from server.demo import MODEL_NAME
 from server.settings import Settings, SettingsError
 
-PROCESSOR = "processors.runner_v1:ModsProcessor"
+CPU_PROCESSOR = "processors.runner_v1:ModsProcessor"
+GPU_PROCESSOR = "processors.runner_v2:ModsProcessor"
 CPU_WORKER = "processors.runner_v1.ModsCPUWorker"
 CPU_BLOCK_SIZE = 32
 CPU_KV_CACHE_BYTES = 1 << 30
@@ -31,10 +32,13 @@ def engine_options(settings: Settings, given: Sequence[str]) -> Namespace:
     ours = ["--model", settings.model, "--host", settings.host, "--port", str(settings.port)]
     if settings.is_demo and not _names(given, "--served-model-name"):
         ours += ["--served-model-name", MODEL_NAME]
+    # Each platform's own model runner: the processors' interfaces differ between them.
+    os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0" if current_platform.is_cpu() else "1"
     if current_platform.is_cpu():
         ours += _cpu_options(given)
     options = parser.parse([*ours, *given])
-    options.logits_processors = [*(options.logits_processors or ()), PROCESSOR]
+    processor = CPU_PROCESSOR if current_platform.is_cpu() else GPU_PROCESSOR
+    options.logits_processors = [*(options.logits_processors or ()), processor]
     options.override_generation_config = {
         **_sampling_defaults(settings),
         **(options.override_generation_config or {}),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
+import vllm.envs as envs
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 
 from mods.runtime.decisions import Resume
@@ -29,6 +31,8 @@ class SegmentParams:
         self._seed = seed
         self._host, self._session, self._sentinel = host, session, sentinel
         self._reads_logits = reads_logits
+        # Model Runner V2 hashes its noise from seed and position; V1 keeps a generator's state.
+        self._reseeds = bool(envs.VLLM_USE_V2_MODEL_RUNNER)
         self._penalties = _penalties(params)
         self._bad_words = _bad_words(params, tokenizer)
 
@@ -48,6 +52,8 @@ class SegmentParams:
         params.presence_penalty = params.frequency_penalty = 0.0
         params.repetition_penalty = 1.0
         params.bad_words, params._bad_words_token_ids = [], None
+        if params.seed is not None and resume.erased and self._reseeds:
+            params.seed = _mixed(params.seed, resume.erased)
         if resume.segment > 1:
             params.prompt_logprobs = None
             params.skip_reading_prefix_cache = False
@@ -71,6 +77,12 @@ class SegmentParams:
             penalties=self._penalties,
             bad_words=self._bad_words,
         )
+
+
+def _mixed(seed: int, erased: int) -> int:
+    """Another seed for draws after some were taken back, the same each time it is asked for."""
+    digest = hashlib.sha256(f"{seed}:{erased}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def _penalties(params: SamplingParams) -> Penalties | None:

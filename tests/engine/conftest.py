@@ -10,7 +10,8 @@ from tests.engine.live import Live, serving
 
 OPTIONS = (
     "--dtype", "float32", "--max-model-len", "2048", "--max-num-seqs", "64",
-    "--max-num-batched-tokens", "512", "--kv-cache-memory-bytes", "32M", "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
+    "--max-num-batched-tokens", "512", "--kv-cache-memory-bytes", "32M",
+    "--enable-auto-tool-choice", "--tool-call-parser", "hermes",
 )  # fmt: skip
 
 
@@ -23,5 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The demo model in float32; long prompts are prefilled in chunks, and many at once preempt."""
-    with serving(tmp_path_factory.mktemp("home"), *OPTIONS) as server:
+    # A host may go without a core for a second on a busy machine: that is no mod's fault.
+    patient = {"CONCORDANCE_HARD_DEADLINE_S": "3"}
+    with serving(tmp_path_factory.mktemp("home"), *OPTIONS, **patient) as server:
         yield server

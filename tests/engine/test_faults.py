@@ -171,6 +171,8 @@ def never_content(event, actions, tokenizer):
     assert answer.json()["error"]["type"] == "budget_exceeded"
 
 
+TINY = "from mods.sdk import mod\n@mod\ndef a(e, a, t): pass\n"
+
 WITNESS = """
 from mods.sdk import *
 finished = []
@@ -227,9 +229,8 @@ def test_a_client_that_goes_away_is_gone_from_the_engine_within_a_second(
             "a",
             None,
         ),
-        ({"source": "import nonexistent_module\nfrom mods.sdk import mod\n@mod\ndef a(e, a, t): 0\n"},
-         "nonexistent_module", None),
-        ({"name": "a/b", "source": "from mods.sdk import mod\n@mod\ndef a(e, a, t): pass\n"}, "a/b", None),
+        ({"source": "import nonexistent_module\n" + TINY}, "nonexistent_module", None),
+        ({"name": "a/b", "source": TINY}, "a/b", None),
         ({}, "source", None),
     ],
 )  # fmt: skip
