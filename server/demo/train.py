@@ -1,4 +1,4 @@
-"""Train the demo model from nothing: `python -m server.demo.train`, about 15 minutes on two cores.
+"""Train the demo model: `python -m server.demo.train`, about 15 minutes on two cores.
 
 The corpus is generated, the seeds are fixed, the loop is plain. Hidden matrices learn by Muon and
 the rest by AdamW, both on a cosine schedule; most steps see short rows, some see long ones. The
