@@ -28,7 +28,7 @@ check: venv ## format, lint and types
 prove: venv ## run the long campaigns
 	$(BIN)/python -m pytest -m prove --durations=10 $(ARGS)
 
-bench: venv ## measure: ratios against stock vLLM, in one run
+bench: venv ## measure what mods cost: ratios against requests without, in one run
 	$(BIN)/python -m bench $(ARGS)
 
 clean: ## remove the virtual environment and every cache
