@@ -8,14 +8,11 @@ engine lacks a token (force it), has one that should not be there (end the segme
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-from mods.runtime.chain import NOTHING, Answer, Outcome, combine
-from mods.runtime.contents import checked, does_nothing
+from mods.runtime.chain import Outcome
 from mods.runtime.decisions import (
     END_SEGMENT,
     LEAVE,
@@ -32,13 +29,12 @@ from mods.runtime.decisions import (
     Usage,
 )
 from mods.runtime.ends import LENGTH, End, Ends
+from mods.runtime.handlers import UNWATCHED, Handlers, Watch
 from mods.runtime.output import FORCED, SAMPLED, Output
-from mods.runtime.record import Record, speaker
+from mods.runtime.record import Record
 from mods.runtime.seat import LoadedMod, Seat
-from mods.sdk import conversation
 from mods.sdk.actions import (
     Action,
-    ActionBuilder,
     AdjustedLogits,
     AdjustedPrefill,
     Backtrack,
@@ -47,14 +43,12 @@ from mods.sdk.actions import (
     ForceTokens,
     Noop,
     ToolCalls,
-    validate_action,
 )
 from mods.sdk.errors import (
     BudgetExceededError,
     EmittedError,
     InvalidActionError,
     ModError,
-    ModRaisedError,
 )
 from mods.sdk.events import (
     Added,
@@ -74,26 +68,6 @@ PREFILL_RUN = 8
 """From this many waiting tokens on, a run enters as one prefill (by restart), not by steps."""
 
 
-class Watch(Protocol):
-    """Told when an author's code begins to run, and when it is done."""
-
-    def call_begins(self, seat: int) -> None: ...
-    def call_ends(self) -> None: ...
-
-
-class Unwatched:
-    """Nobody looks."""
-
-    def call_begins(self, seat: int) -> None:
-        pass
-
-    def call_ends(self) -> None:
-        pass
-
-
-UNWATCHED = Unwatched()
-
-
 class Machine:
     """One session. `open`, then `decide` and `tail` as the engine goes, then `close` once.
 
@@ -108,12 +82,12 @@ class Machine:
         watch: Watch = UNWATCHED,
     ) -> None:
         self.spec = spec
-        self._watch = watch
         self.tokenizer = tokenizer
         self.seats = [Seat(mod, number) for number, mod in enumerate(mods)]
         self.output = Output()
         self.ends = Ends(spec, tokenizer)
         self.record = Record()
+        self.handlers = Handlers(self.seats, spec, tokenizer, self.record, watch)
         self.prompt = spec.prompt
         self.step = 0
         self.segment = 0
@@ -431,7 +405,10 @@ class Machine:
         )
         for seat in self.seats:
             with suppress(ModError):
-                self._call(seat, event)
+                self.handlers.call(seat, event)
+
+    def _ask(self, event: Event) -> Outcome:
+        return self.handlers.ask(event)
 
     @property
     def _round(self) -> int:
@@ -520,90 +497,3 @@ class Machine:
                 f"the session forwarded {self._spent} tokens; with max_tokens"
                 f" {self.ends.max_tokens} its budget is {budget}"
             )
-
-    # Calling mods.
-
-    def _ask(self, event: Event) -> Outcome:
-        answers = []
-        for seat in self.seats:
-            action = self._call(seat, event)
-            if action.rank and not does_nothing(event, action):
-                answers.append(Answer(seat, action))
-        if not answers:
-            return NOTHING
-        outcome = combine(answers)
-        self._record(event, answers, outcome)
-        return outcome
-
-    def _call(self, seat: Seat, event: Event) -> Action:
-        """One handler, one event. The only place where an author's code runs."""
-        if event.name not in seat.mod.traits.events:
-            return Noop()
-        if isinstance(event, Added):
-            event = replace(event, added_tokens=list(event.added_tokens))
-        builder = ActionBuilder(event, self.tokenizer)
-        self.record.calls += 1
-        speaker.record, speaker.mod = self.record, seat.name
-        conversation.enter(self.spec)
-        self._watch.call_begins(seat.number)
-        try:
-            action = validate_action(event, seat.mod.handler(event, builder, self.tokenizer))
-            action = checked(action, self.spec.vocabulary)
-        except BaseException as error:
-            return self._blame(seat, event, error)
-        finally:
-            self._watch.call_ends()
-            speaker.record = None
-        if builder.holding is True:
-            seat.hold()
-        elif builder.holding is False:
-            seat.release(len(self.output))
-        return action
-
-    def _blame(self, seat: Seat, event: Event, error: BaseException) -> Action:
-        """Turn what a handler raised into a failure that names it, or record and ignore it."""
-        message = _message(error)
-        self.record.failure(
-            mod=seat.name,
-            event=event.name,
-            step=event.step,
-            error=type(error).__name__,
-            message=message,
-            traceback="".join(traceback.format_exception(error)[-12:]),
-        )
-        if seat.mod.traits.on_error == "ignore":
-            return Noop()
-        where = f"mod {seat.name!r} at {event.name} (step {event.step})"
-        if isinstance(error, InvalidActionError):
-            raise InvalidActionError(f"{where}: {message}") from error
-        line = _last_line(error)
-        raise ModRaisedError(f"{where} raised {type(error).__name__}: {message}{line}") from error
-
-    def _record(self, event: Event, answers: Sequence[Answer], outcome: Outcome) -> None:
-        lost = {id(answer) for answer in outcome.overridden}
-        for answer in answers:
-            self.record.action(
-                step=event.step,
-                event=event.name,
-                position=event.position,
-                mod=answer.seat.name,
-                action=answer.action.name,
-                tokens=list(getattr(answer.action, "tokens", ())),
-                n=getattr(answer.action, "n", None),
-                overridden=id(answer) in lost,
-            )
-
-
-def _message(error: BaseException) -> str:
-    """An exception's text. An author's exception may fail at that, too."""
-    try:
-        return str(error)
-    except BaseException:
-        return "(its message cannot be read)"
-
-
-def _last_line(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return (
-        f" ({frames[-1].filename.rsplit('/', 1)[-1]}, line {frames[-1].lineno})" if frames else ""
-    )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mods.runtime import chain as runtime_chain
+from mods.runtime import handlers as runtime_handlers
 from mods.runtime import machine as runtime_machine
 from mods.runtime.chain import Answer
 from mods.runtime.compile import Traits
@@ -248,8 +249,9 @@ class ForgetsToolCalls(Machine):
 
 
 class Swallows(Machine):
-    def _blame(self, seat: Seat, event: Event, error: BaseException) -> Action:
-        return Noop()
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.handlers._blame = lambda seat, event, error: Noop()  # type: ignore[method-assign]
 
 
 class Mumbles(Machine):
@@ -271,24 +273,24 @@ class ShowsEverything(Machine):
 
 class ObeysTheLast(Machine):
     def _ask(self, event: Event) -> Any:
-        combine = runtime_machine.combine
-        runtime_machine.combine = lambda answers: runtime_chain.Outcome(  # type: ignore[assignment]
+        combine = runtime_handlers.combine
+        runtime_handlers.combine = lambda answers: runtime_chain.Outcome(  # type: ignore[assignment]
             answers[0].seat, answers[0].action
         )
         try:
             return super()._ask(event)
         finally:
-            runtime_machine.combine = combine
+            runtime_handlers.combine = combine
 
 
 class OverwritesBiases(Machine):
     def _ask(self, event: Event) -> Any:
-        combine = runtime_machine.combine
-        runtime_machine.combine = _last_bias  # type: ignore[assignment]
+        combine = runtime_handlers.combine
+        runtime_handlers.combine = _last_bias  # type: ignore[assignment]
         try:
             return super()._ask(event)
         finally:
-            runtime_machine.combine = combine
+            runtime_handlers.combine = combine
 
 
 def _last_bias(answers: Sequence[Answer]) -> runtime_chain.Outcome:
