@@ -27,7 +27,7 @@ def ids(roll, most):
 
 
 def line(roll):
-    steer = roll.choice([None] * 12 + ["hold", "release"])
+    steer = roll.choice([None] * 12 + ["hold"])
     kind = roll.choices(
         ["noop", "force_tokens", "backtrack", "adjust_logits", "force_output", "tool_calls"],
         [80, 5, 6, 8, 0.3, 0.3],
