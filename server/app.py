@@ -52,14 +52,16 @@ def _complain(message: str, status: int) -> int:
 def _serve_until_stopped(settings: Settings, engine_args: Sequence[str], quiet: Quiet) -> None:
     shared_memory = Path("/dev/shm")
     parent = shared_memory if os.access(shared_memory, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="concordance-", dir=parent) as run_dir:
-        _prepare_worker(settings, run_dir)
+    with tempfile.TemporaryDirectory(prefix="concordance-", dir=parent) as folder:
+        run_dir = Path(folder) / "hosts"
+        run_dir.mkdir(mode=0o700)
+        _prepare_worker(settings, str(run_dir))
         import uvloop
 
         from server.engine.options import engine_options
 
         options = engine_options(settings, engine_args)
-        uvloop.run(_serve(settings, options, Path(run_dir), quiet))
+        uvloop.run(_serve(settings, options, run_dir, quiet))
 
 
 def _prepare_worker(settings: Settings, run_dir: str) -> None:
@@ -97,7 +99,7 @@ async def _serve(settings: Settings, options: Namespace, run_dir: Path, quiet: Q
 async def _start_hosts(settings: Settings, engine: Any, run_dir: Path) -> HostPool:
     pool = HostPool(
         run_dir,
-        tokenizer_folder(engine),
+        tokenizer_folder(engine, run_dir.parent / "tokenizer"),
         hard_deadline=settings.hard_deadline_s,
         max_hosts=settings.max_hosts,
         idle_seconds=settings.host_idle_s,
@@ -106,17 +108,20 @@ async def _start_hosts(settings: Settings, engine: Any, run_dir: Path) -> HostPo
     return pool
 
 
-def tokenizer_folder(engine: Any) -> Path:
-    """Where the model's `tokenizer.json` lies: its folder, or the hub's local copy of it."""
-    name = engine.model_config.tokenizer
-    if Path(name).is_dir():
-        return Path(name)
-    from huggingface_hub import try_to_load_from_cache
+def tokenizer_folder(engine: Any, spare: Path) -> Path:
+    """Where the model's `tokenizer.json` lies: its own folder, or `spare`, written from memory.
 
-    found = try_to_load_from_cache(name, "tokenizer.json")
-    if not isinstance(found, str):
-        raise StartError(f"{name} has no tokenizer.json, which mods need to encode and decode text")
-    return Path(found).parent
+    Raises `StartError` for a tokenizer that cannot be written in that form.
+    """
+    own = Path(engine.model_config.tokenizer)
+    if (own / "tokenizer.json").is_file():
+        return own
+    save = getattr(engine.renderer.tokenizer, "save_pretrained", None)
+    if save is not None:
+        save(str(spare))
+    if not (spare / "tokenizer.json").is_file():
+        raise StartError(f"{own} has no tokenizer.json, which mods need to encode and decode text")
+    return spare
 
 
 async def build(settings: Settings, options: Namespace, engine: Any, pool: HostPool) -> Entrance:
