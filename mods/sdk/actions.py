@@ -6,6 +6,7 @@ encodes text where ids are expected and refuses what is malformed at the line th
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -321,8 +322,6 @@ def _openai_tool_call(call: object) -> dict[str, Any]:
         raise InvalidActionError(f"a tool call needs function.name, got {call!r:.80}")
     arguments = function.get("arguments", "{}")
     if not isinstance(arguments, str):
-        import json
-
         try:
             arguments = json.dumps(arguments)
         except (TypeError, ValueError):

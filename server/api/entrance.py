@@ -112,7 +112,6 @@ class Entrance:
         packages = self._registry.resolve(caller, names)
         host = await self._pool.acquire(caller, packages, self._registry.shared(caller))
         return Call(
-            model=content["model"],
             mods=list(packages),
             host=host,
             conversation=_conversation(content),

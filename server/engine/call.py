@@ -36,12 +36,10 @@ class Removed:
 class Call:
     """One HTTP request with mods.
 
-    model: the `model` string as the client wrote it. show_at_once: the client prefers tokens
-    at once plus `removed` events. wants_every_logprob: the route cannot print an absent one.
-    choices: by index in the response.
+    show_at_once: the client prefers tokens at once plus `removed` events. wants_every_logprob: the
+    route cannot print an absent one. choices: by index in the response.
     """
 
-    model: str
     mods: list[Package]
     host: Host
     conversation: list[dict[str, Any]] = field(default_factory=list)

@@ -37,7 +37,6 @@ class ModFailure(GracefulHTTPError):
 
     def __init__(self, fail: Fail) -> None:
         super().__init__(fail.message, HTTPStatus(fail.status))
-        self.fail = fail
 
 
 class Session:
