@@ -1,147 +1,119 @@
-"""What mods cost: the speed and the processor time of requests with a mod, over those without.
+"""Measure, and say what came out: a table for people, one JSON line at the end.
 
-One server, the demo model, and three mods: one that looks at every event (branches), one that
-reads the logits of every step (reads), and one that takes four tokens back in every sixteenth
-round (undoes). Requests with and without a mod take turns, A B B A a round, each with a prompt
-that was never asked before. A ratio is a round's value with the mod over the one without; shown is
-the median of the rounds' ratios with a bootstrap 95% interval. "none" measures requests without
-mods against themselves: a ratio inside its interval is noise. Processor time is that of the
-server's whole process tree, and is steadier than speed; the client shares the machine and is not
-in it. The demo model is tiny, so the model's share of a step is too: with larger ones the ratios
-come closer to 1. "undoes" draws more tokens than it returns, and everything is per token returned.
+Each row compares two sides that take turns, A B C C B A a round, with fresh prompts and fixed
+work. Shown is the median of the rounds' ratios with its bootstrap 95% interval, beside a noise
+floor: the same arithmetic on the first side and itself (A and C). A number inside the floor's
+interval is noise. `--list` says what the rows are.
 
-    python -m bench                # about a quarter of an hour on two cores
-    python -m bench --quick        # a few minutes
+    python -m bench                          # every row
+    python -m bench stock-16 forced-64       # these
+    python -m bench --quick                  # every row in a few rounds: a look, no result
+    python -m bench --write                  # keep the numbers, and write RESULTS.md and the plot
+    python -m bench --render                 # write them again from the numbers that were kept
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Sequence
 
+import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from bench.compare import ORDER, Comparison, check_answers, cost, one_round, speed
-from bench.load import MAX_TOKENS, Load
-from bench.measure import Ratio
-from bench.mods import MODS
-from bench.server import Server, serving
+from bench import kept
+from bench.entry import Entry, failed, measured
+from bench.progress import Bar
+from bench.row import Row
+from bench.rows import ROWS
+from bench.run import FULL, QUICK, Run
+from bench.server import Servers
+from bench.table import for_terminal, shown_target
 
-FULL = {"concurrency": [1, 16, 64], "rounds": 7}
-QUICK = {"concurrency": [1, 16], "rounds": 3}
-WIDTH = 110
+WIDTH = 120
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=_purpose().split(":")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, at 1 and 16 at once")
-    parser.add_argument("--concurrency", type=_positive, nargs="+", help="requests at once")
-    parser.add_argument("--rounds", type=_positive, help="A B B A, so many times")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the JSON line here")
+    parser = argparse.ArgumentParser(prog="python -m bench", description=_purpose())
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="by name; all without any")
+    parser.add_argument("--list", action="store_true", help="say what the rows are, and no more")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and shorter blocks")
+    parser.add_argument("--write", action="store_true", help="keep the numbers in bench/")
+    parser.add_argument("--render", action="store_true", help="RESULTS.md from the kept numbers")
     found = parser.parse_args(given)
-    for name, value in (QUICK if found.quick else FULL).items():
-        if getattr(found, name) is None:
-            setattr(found, name, value)
+    known = {row.name: row for row in ROWS}
+    unknown = [name for name in found.rows if name not in known]
+    if unknown:
+        parser.error(f"no row is called {', '.join(unknown)}; there are {', '.join(known)}")
+    found.rows = [row for row in ROWS if not found.rows or row.name in found.rows]
     return found
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
 
 
 def _purpose() -> str:
-    return (__doc__ or "").split("\n\n    python")[0]
+    return (__doc__ or "").split("\n", 1)[0]
 
 
-async def compare_all(
-    server: Server, concurrencies: Sequence[int], rounds: int, step: Callable[[], None]
-) -> list[Comparison]:
-    """Check that the mods do what they should, then measure each at each concurrency."""
-    found = []
-    async with Load(server) as load:
-        for name, source in MODS.items():
-            await load.upload(source)
-            await check_answers(load, name)
-        for concurrency in concurrencies:
-            sides = [None, *MODS]
-            for mod in sides:
-                await load.block(concurrency, mod)  # to warm up
-            blocks: dict[str | None, list[Any]] = {mod: [] for mod in sides}
-            for _ in range(rounds):
-                for mod in sides:
-                    blocks[mod].append(await one_round(load, concurrency, mod, step))
-            found += [Comparison(concurrency, mod, blocks[mod]) for mod in sides]
-    return found
+async def measure_all(rows: Sequence[Row], quick: bool, notes: Console) -> list[Entry]:
+    """Row by row; a row that fails is an entry too, and the others go on."""
+    task = asyncio.current_task()
+    assert task is not None
+    # A cancelled task stops its servers; a process that just ends would leave them.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    entries = []
+    with Servers() as servers, Bar(len(rows), notes) as bar:
+        run = Run(servers, QUICK if quick else FULL, bar)
+        for place, row in enumerate(rows):
+            servers.keep({program for later in rows[place:] for program in later.programs})
+            bar.begin(row.name)
+            entries.append(await measure_one(row, run, quick))
+            bar.end(entries[-1])
+    return entries
 
 
-def table(comparisons: Sequence[Comparison]) -> Table:
-    shown = Table(title="without mods → with the mod; ratios with their 95% intervals")
-    shown.add_column("mod")
-    for heading in ("at once", "tokens/s", "ratio", "core-µs/token", "ratio", "drawn", "late"):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    for one in comparisons:
-        without, with_mod = one.sides
-        shown.add_row(
-            one.mod or "none",
-            str(one.concurrency),
-            f"{speed(without):.0f} → {speed(with_mod):.0f}",
-            _shown(one.ratio(speed)),
-            f"{cost(without):.0f} → {cost(with_mod):.0f}",
-            _shown(one.ratio(cost)),
-            f"{with_mod.drawn / with_mod.tokens:.2f}",
-            f"{with_mod.late}/{with_mod.segments}",
-            end_section=one.mod == [*MODS][-1],
-        )
-    shown.caption = "drawn: tokens drawn per token returned; late: late segments of all with mods"
-    return shown
+async def measure_one(row: Row, run: Run, quick: bool) -> Entry:
+    began = time.monotonic()
+    try:
+        for program in row.programs:
+            await run.servers.get(program)
+        began = time.monotonic()  # a start is no part of the row's time
+        finding = await row.measure(run)
+    except Exception as error:  # whatever is wrong with one row, the others are measured
+        return failed(row, error, time.monotonic() - began, quick)
+    return measured(row, finding, time.monotonic() - began, quick)
 
 
-def _shown(ratio: Ratio) -> str:
-    return f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})"
+def listed(rows: Sequence[Row]) -> str:
+    width = max(len(row.name) for row in rows)
+    return "\n".join(
+        f"{row.name:<{width}}  {row.says} ({shown_target(row.target, row.unit)})" for row in rows
+    )
 
 
-def main() -> None:
+def main() -> int:
     given = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server is stopped all the same
-    notes = Console(stderr=True)
-    print(_purpose(), end="\n\n", flush=True)
-    notes.print("Starting the server: about half a minute ...")
-    bar = Progress(
-        TextColumn("measuring"), BarColumn(), TextColumn("{task.completed}/{task.total} blocks"),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=notes,
-    )  # fmt: skip
-    with serving() as server, bar:
-        total = len(given.concurrency) * given.rounds * len(ORDER) * (1 + len(MODS))
-        task = bar.add_task("", total=total)
-        measured = asyncio.run(
-            compare_all(server, given.concurrency, given.rounds, lambda: bar.advance(task))
-        )
+    if given.list:
+        print(listed(given.rows))
+        return 0
+    if given.render:
+        kept.write(kept.merge(kept.load(), []))
+        return 0
+    entries = asyncio.run(measure_all(given.rows, given.quick, Console(stderr=True)))
     out = Console()
     out.width = max(WIDTH, out.width)  # in a file, too, every column is whole
-    out.print(table(measured))
-    results = [one.as_json() for one in measured]
-    settings = {"cores": os.cpu_count(), "rounds": given.rounds, "max_tokens": MAX_TOKENS}
-    line = json.dumps({"bench": "mods", **settings, "results": results})
-    print(line)
-    if given.json:
-        given.json.write_text(line + "\n")
+    out.print(for_terminal(entries))
+    if given.write:
+        kept.write(kept.merge(kept.load(), entries))
+    print(msgspec.json.encode({"bench": kept.machine(), "rows": entries}).decode())
+    return 1 if any(entry.error for entry in entries) else 0
 
 
 if __name__ == "__main__":
     try:
-        main()
-    except (RuntimeError, OSError) as error:
-        sys.exit(f"bench: {error}")
+        sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
+    except asyncio.CancelledError:
+        sys.exit(143)

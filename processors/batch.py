@@ -12,17 +12,24 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mods.runtime.decisions import END_SEGMENT, Decision
+from mods.runtime.decisions import END_SEGMENT, LEAVE, Decision
 from mods.runtime.host.feed import Feeds
 from processors import environment
+from processors.constraints import Masks
 from processors.decisions import Edits
+from processors.grammars import Grammars
 from processors.rows import Row
 from processors.upload import to_host
+from processors.vocabulary import vocabulary_of
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
 
 SOFT_DEADLINE = 0.020
 """Seconds that one step waits for all hosts together, counted from when the last was fed."""
@@ -36,7 +43,9 @@ log = logging.getLogger("concordance.processor")
 class Batch:
     """Rows by index, and the feeds of the step under way."""
 
-    def __init__(self, feeds: Feeds, soft_deadline: float = SOFT_DEADLINE) -> None:
+    def __init__(
+        self, feeds: Feeds, soft_deadline: float = SOFT_DEADLINE, masks: Masks | None = None
+    ) -> None:
         self.rows: dict[int, Row] = {}
         self.forced: set[int] = set()
         """The rows whose token the last step gave, ended ones among them: their draw is void."""
@@ -46,14 +55,20 @@ class Batch:
         """Rows ended because their host's decision was bad."""
         self._feeds = feeds
         self._soft_deadline = soft_deadline
+        self._masks = masks
         self._sent: dict[str, list[int]] = {}
 
     @classmethod
-    def from_environment(cls) -> Batch:
-        """As the server that started this worker wants it."""
-        run_dir = os.environ.get(environment.RUN_DIR)
+    def from_environment(cls, vllm_config: VllmConfig) -> Batch:
+        """As the server that started this worker wants it. Begins to listen for grammars."""
+        folder = os.environ.get(environment.RUN_DIR)
+        run_dir = Path(folder) if folder else None
         deadline = float(os.environ.get(environment.SOFT_DEADLINE, SOFT_DEADLINE))
-        return cls(Feeds(Path(run_dir) if run_dir else None), deadline)
+        grammars = Grammars(lambda: vocabulary_of(vllm_config))
+        if run_dir is not None:
+            grammars.listen(run_dir)
+        masks = Masks(grammars)
+        return cls(Feeds(run_dir), deadline, masks)
 
     def begin(self) -> None:
         """Feed the rows whose mods need no logits, as early as their tokens are known."""
@@ -61,7 +76,10 @@ class Batch:
             unfinished, self._sent = self._sent, {}
             if unfinished:
                 self._feeds.collect(0.0)
-            self._send((i for i, row in self.rows.items() if not row.args.reads_logits), None)
+            if self._masks is not None:
+                self._masks.begin(self.rows)
+            asked = ((i, row) for i, row in self.rows.items() if row.asked)
+            self._send((i for i, row in asked if not row.args.reads_logits), None)
         except Exception:
             log.exception("feeding mods failed; their rows end their segments")
 
@@ -74,7 +92,7 @@ class Batch:
         if not self.rows:
             return logits
         try:
-            reading = (i for i, row in self.rows.items() if row.args.reads_logits)
+            reading = (i for i, row in self.rows.items() if row.args.reads_logits and row.asked)
             self._send((i for i in reading if i not in skip), logits)
             self._edit(logits, self._decide(skip))
         except Exception:
@@ -103,9 +121,9 @@ class Batch:
                     decided[index] = (decision, self._whole(host, slot, decision))
             else:
                 self.late += len(indices)
-        for index in self.rows:
+        for index, row in self.rows.items():
             if index not in decided and index not in skip:
-                decided[index] = (END_SEGMENT, None)
+                decided[index] = (END_SEGMENT if row.asked else LEAVE, None)
         return decided
 
     def _whole(self, host: str, slot: int, decision: Decision) -> NDArray[np.float32] | None:
@@ -115,6 +133,9 @@ class Batch:
         edits = Edits()
         for index, (decision, whole) in decided.items():
             edits.add(index, self.rows[index], decision, whole)
+        for index, words in self._masks.collect().items() if self._masks is not None else ():
+            if index in decided:
+                edits.mask(index, words)
         edits.apply(logits)
         self.forced = set(edits.forced)
         self.refused += len(edits.refused)

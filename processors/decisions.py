@@ -1,8 +1,9 @@
 """Decisions as tensor edits: one operation of each kind for the whole batch.
 
 Edits are gathered row by row as plain lists, then applied to logits [rows, vocabulary] in this
-order: whole rows, biases, bans, allows, session penalties, temperatures, forced tokens. Python
-never loops over the vocabulary, and the host never waits for the device.
+order: whole rows, biases, bans, allows, session penalties, temperatures, constraints' masks, own
+draws, forced tokens. Python never loops over the vocabulary, and the host never waits for the
+device. Nothing lifts a mask: a row that it leaves without a token gets its sentinel.
 
 A decision comes from a process that runs strangers' code, so nothing in it is believed. A bad
 one ends its own row's segment: forcing comes last, and wipes whatever else the row was given.
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from mods.runtime.decisions import Decision, EndSegment, Force, Leave, Shape
 from processors.cells import Cells
 from processors.draws import draw, draw_key, keep_one, take_likeliest
+from processors.masks import lay
 from processors.penalties import completing, penalise, penalised
 from processors.rows import Row
 from processors.upload import Arrays, to_device
@@ -53,6 +55,7 @@ class Edits:
     _sampled: dict[int, Row] = field(default_factory=dict)
     """Rows that will be drawn, not forced: the ones that penalties and bans concern."""
     _sentinels: dict[int, int] = field(default_factory=dict)
+    _masked: dict[int, NDArray[np.int32]] = field(default_factory=dict)
 
     # Gathering.
 
@@ -76,6 +79,10 @@ class Edits:
             assert isinstance(decision, EndSegment)
             self._end(index)
 
+    def mask(self, index: int, words: NDArray[np.int32]) -> None:
+        """A constraint's mask over a row that was added: int32 [ceil(vocabulary / 32)]."""
+        self._masked[index] = words
+
     def _end(self, index: int) -> None:
         self.forced[index] = self._sentinels[index]
 
@@ -86,7 +93,8 @@ class Edits:
     def _sample(self, index: int, row: Row, banned: Sequence[int]) -> None:
         """This row is drawn: never its sentinel, nor what would complete a bad word."""
         self._sampled[index] = row
-        self._banned.add(index, [row.args.sentinel, *banned, *completing(row)])
+        barred = row.args.barred if not len(row.output) else ()
+        self._banned.add(index, [row.args.sentinel, *banned, *barred, *completing(row)])
 
     def _shape(self, index: int, row: Row, shape: Shape, whole: NDArray[np.float32] | None) -> None:
         if shape.row:
@@ -134,6 +142,11 @@ class Edits:
         if self._scales:
             arrays["scaled_rows"] = np.array(list(self._scales), dtype=np.int64)
             arrays["scales"] = np.array(list(self._scales.values()), dtype=np.float32)
+        if self._masked:
+            sentinels = [self._sentinels[index] for index in self._masked]
+            arrays["masked_rows"] = np.array(list(self._masked), dtype=np.int64)
+            arrays["masks"] = list(self._masked.values())
+            arrays["mask_fallbacks"] = np.array(sentinels, dtype=np.int64)
         if self._greedy:
             arrays["greedy_rows"] = np.array(self._greedy, dtype=np.int64)
         if self._drawn:
@@ -233,6 +246,8 @@ def _apply(logits: torch.Tensor, on: dict[str, torch.Tensor]) -> None:
     if "scales" in on:
         scaled = logits.index_select(0, on["scaled_rows"]) * on["scales"][:, None]
         logits.index_copy_(0, on["scaled_rows"], scaled)
+    if "masks" in on:
+        lay(logits, on["masked_rows"], on["masks"], on["mask_fallbacks"])
     if "greedy_rows" in on:
         take_likeliest(logits, on["greedy_rows"])
     if "drawn_rows" in on:

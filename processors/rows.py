@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mods.runtime.host.protocol import FeedRow
+
+if TYPE_CHECKING:
+    from processors.constraints import Constraints
 
 EXTRA_ARGS_KEY = "concordance"
 """The key of `SamplingParams.extra_args` under which a segment travels. Clients may not set it."""
@@ -39,7 +42,10 @@ class SegmentArgs:
     host: address of the mods' host. kept: output tokens that entered as part of the prompt.
     erased: tokens that the session took back so far. sentinel: the id that ends the segment,
     never drawn otherwise. reads_logits: whether a mod wants the row. seed: of the session's own
-    draws (where a mod makes a greedy row sampled).
+    draws (where a mod makes a greedy row sampled). held: constraints as digest, start and whole,
+    see `decisions.Held`; reasoning_end: the token behind which a start of -1 lies. quiet: the host
+    is told nothing before one of them is complete; without a host nobody is ever told.
+    barred: tokens that the segment's first draw may not be.
     """
 
     host: str
@@ -53,6 +59,10 @@ class SegmentArgs:
     seed: int
     penalties: Penalties | None = None
     bad_words: Sequence[Sequence[int]] = ()
+    held: Sequence[tuple[str, int, bool]] = ()
+    reasoning_end: int | None = None
+    quiet: bool = False
+    barred: Sequence[int] = ()
 
     def to_extra_args(self) -> dict[str, Any]:
         """As plain lists and numbers, which is what survives the way to the worker."""
@@ -62,6 +72,8 @@ class SegmentArgs:
                 **self.__dict__,
                 "penalties": None if penalties is None else list(penalties.__dict__.values()),
                 "bad_words": [list(word) for word in self.bad_words],
+                "held": [list(held) for held in self.held],
+                "barred": list(self.barred),
             }
         }
 
@@ -87,6 +99,17 @@ class Row:
     output: Tokens = ()
     tally: Any = None
     """`penalties.Tally` of this row, once it was needed."""
+    constraints: Constraints | None = None
+    """The constraints in force, once they are attached."""
+    told: int = 0
+    """How many of `output` the host was told of, where it is not told of each at once."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether the row's host is asked in this step."""
+        if not self.args.host:
+            return False
+        return not self.args.quiet or (self.constraints is not None and self.constraints.changed)
 
     @property
     def position(self) -> int:
@@ -99,7 +122,12 @@ class Row:
         return int(self.output[-1]) if len(self.output) else -1
 
     def feed(self) -> FeedRow:
-        return FeedRow(self.args.session, self.args.segment, self.position, self.newest)
+        """What the host is told: the newest token, and those before it that it was not told of."""
+        earlier: list[int] = []
+        if self.args.quiet:
+            earlier = [int(token) for token in self.output[self.told : -1]]
+            self.told = len(self.output)
+        return FeedRow(self.args.session, self.args.segment, self.position, self.newest, earlier)
 
     def kept_output(self) -> Tokens:
         """The session's output before this segment: it stands at the end of the prompt."""

@@ -29,7 +29,7 @@ class ModsProcessor(LogitsProcessor):
     """vLLM's interface on one side, a `Batch` on the other. Nothing raises into vLLM's step."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
-        self.batch = Batch.from_environment()
+        self.batch = Batch.from_environment(vllm_config)
         self.seeds = Seeds()
         self.runner: Any = None
         """The model runner, once the worker has shown it."""

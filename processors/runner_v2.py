@@ -38,7 +38,7 @@ class ModsProcessor(LogitsProcessor):
     def __init__(self, vllm_config: VllmConfig, req_states: LogitsProcRequestState) -> None:
         if getattr(vllm_config, "speculative_config", None) is not None:
             raise ValueError("speculative decoding is not supported together with mods yet")
-        self.batch = Batch.from_environment()
+        self.batch = Batch.from_environment(vllm_config)
         self._history = History(req_states)
         self._prefill_lengths: NDArray[np.int32] = req_states.prefill_len.np
         self._slots: dict[int, Row] = {}

@@ -8,21 +8,27 @@ not: PyTorch's allocator takes the memory back once the device has read it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Array = NDArray[np.int64] | NDArray[np.float32]
-Arrays = dict[str, Array | list[NDArray[np.float32]]]
+Array = NDArray[np.int64] | NDArray[np.int32] | NDArray[np.float32]
+Stack = list[NDArray[np.float32]] | list[NDArray[np.int32]]
+Arrays = dict[str, Array | Stack]
 """Arrays by name; a list of arrays of one shape counts as one array, stacked."""
 
 _ALIGNMENT = 16
-_DTYPES = {np.dtype(np.int64): torch.int64, np.dtype(np.float32): torch.float32}
+_DTYPES = {
+    np.dtype(np.int64): torch.int64,
+    np.dtype(np.int32): torch.int32,
+    np.dtype(np.float32): torch.float32,
+}
 
 
 def to_device(arrays: Arrays, device: torch.device) -> dict[str, torch.Tensor]:
-    """Copies of int64 and float32 arrays on the device, under the same names."""
+    """Copies of int64, int32 and float32 arrays on the device, under the same names."""
     if device.type == "cpu":
         return {name: torch.from_numpy(_stacked(given)) for name, given in arrays.items()}
     places = _places(arrays)
@@ -50,16 +56,21 @@ def _places(arrays: Arrays) -> list[slice]:
     return places
 
 
-def _first(given: Array | list[NDArray[np.float32]]) -> Array:
-    return given[0] if isinstance(given, list) else given
+def _first(given: Array | Stack) -> Array:
+    if not isinstance(given, list):
+        return given
+    return given[0]
 
 
-def _shape(given: Array | list[NDArray[np.float32]]) -> tuple[int, ...]:
+def _shape(given: Array | Stack) -> tuple[int, ...]:
     return (len(given), *given[0].shape) if isinstance(given, list) else given.shape
 
 
-def _stacked(given: Array | list[NDArray[np.float32]]) -> Array:
-    return np.stack(given) if isinstance(given, list) else given
+def _stacked(given: Array | Stack) -> Array:
+    if not isinstance(given, list):
+        return given
+    stacked: NDArray[Any] = np.stack(given)
+    return stacked
 
 
 def to_host(logits: torch.Tensor, rows: Sequence[int]) -> NDArray[np.float32]:

@@ -9,10 +9,14 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from mods.runtime.host.confine.limits import MEGABYTE
+from mods.runtime.host.confine.terms import Terms
 from mods.runtime.host.pool import HostPool
+from mods.sdk.errors import HostError
 from server.api.entrance import Entrance
 from server.mods.registry import StartupModError
 from server.quiet import Quiet
@@ -75,20 +79,20 @@ def _prepare_worker(settings: Settings, run_dir: str) -> None:
 
 
 async def _serve(settings: Settings, options: Namespace, run_dir: Path, quiet: Quiet) -> None:
-    from vllm.entrypoints.launchers.api_server.entry import build_async_engine_client
     from vllm.entrypoints.launchers.launcher import setup_server
 
     _, sock = setup_server(options, reuse_port=False)
     stopping = None
     try:
-        async with build_async_engine_client(options) as engine:
-            pool = await _start_hosts(settings, engine, run_dir)
+        async with _engine(settings, options) as engine:
+            pool, running = await _start_hosts(settings, engine, run_dir), AsyncExitStack()
             try:
-                app = await build(settings, options, engine, pool)
+                app = await build(settings, options, engine, pool, running)
                 quiet.restore()
                 _log_to_terminal(settings.log_level)
                 stopping = await _serve_http(app, sock, options)
             finally:
+                await running.aclose()
                 await pool.stop()
         if stopping is not None:
             await stopping
@@ -96,15 +100,40 @@ async def _serve(settings: Settings, options: Namespace, run_dir: Path, quiet: Q
         sock.close()
 
 
+def _engine(settings: Settings, options: Namespace) -> AbstractAsyncContextManager[Any]:
+    """vLLM's engine in processes of its own, or the reference engine in this one."""
+    if settings.backend == "huggingface":
+        from server.engine.reference.engine import reference_engine
+
+        reference: AbstractAsyncContextManager[Any] = reference_engine(options)
+        return reference
+    from vllm.entrypoints.launchers.api_server.entry import build_async_engine_client
+
+    engine: AbstractAsyncContextManager[Any] = build_async_engine_client(options)
+    return engine
+
+
 async def _start_hosts(settings: Settings, engine: Any, run_dir: Path) -> HostPool:
+    from server.engine.assembly import model_tokens
+
     pool = HostPool(
         run_dir,
         tokenizer_folder(engine, run_dir.parent / "tokenizer"),
         hard_deadline=settings.hard_deadline_s,
         max_hosts=settings.max_hosts,
+        tokens=model_tokens(engine),
         idle_seconds=settings.host_idle_s,
+        terms=Terms(
+            trusted=settings.trust_mods,
+            memory=settings.host_memory_mb * MEGABYTE,
+            imports=tuple(settings.mod_imports.split(",")),
+        ),
     )
-    await pool.start()
+    try:
+        await pool.start()
+    except HostError as error:
+        await pool.stop()
+        raise StartError(str(error)) from error
     return pool
 
 
@@ -124,30 +153,48 @@ def tokenizer_folder(engine: Any, spare: Path) -> Path:
     return spare
 
 
-async def build(settings: Settings, options: Namespace, engine: Any, pool: HostPool) -> Entrance:
-    """vLLM's own application over an engine with mods, with our way in and our routes."""
+async def build(
+    settings: Settings, options: Namespace, engine: Any, pool: HostPool, running: AsyncExitStack
+) -> Entrance:
+    """vLLM's own application over an engine with mods, with our way in and our routes.
+
+    running: takes what must be stopped when the server stops.
+    """
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
     from vllm.entrypoints.launchers.app import build_app
 
     from server.api.health import router as health_routes
-    from server.engine.client import ModEngine
+    from server.constraints.generate import mount_generate
+    from server.constraints.routes import mount_constraints
+    from server.engine.assembly import mod_engine
     from server.mods.caller import caller_of
     from server.mods.registry import ModRegistry
     from server.mods.routes import ModsState
     from server.mods.routes import router as mod_routes
 
     tasks = await engine.get_supported_tasks()
-    mod_engine: Any = ModEngine(engine, settings.health_timeout_s)
+    with_mods: Any
+    with_mods, admission = await running.enter_async_context(
+        mod_engine(engine, pool, settings.health_timeout_s, settings.jump_forward)
+    )
     keys = options.api_key or [key for key in [os.environ.pop("VLLM_API_KEY", "")] if key]
     options.api_key = None
     app = build_app(options, tasks, engine.model_config)
-    await init_app_state(mod_engine, app.state, options, tasks)
+    await init_app_state(with_mods, app.state, options, tasks)
     registry, check = ModRegistry(), _check_in(pool)
+    pool.fallen = registry.fell
     if settings.mods is not None:
         await registry.load_folder(settings.mods, check)
+    # vLLM's own /health says neither why not nor what runs the model.
+    routes = app.router.routes
+    routes[:] = [route for route in routes if getattr(route, "path", None) != "/health"]
     app.include_router(mod_routes)
     app.include_router(health_routes)
-    app.state.concordance_mods = ModsState(registry, check)
+    mount_constraints(app, admission)
+    mount_generate(app)
+    app.state.concordance_backend = settings.backend
+    app.state.concordance_sandbox = pool.sandbox.as_dict()
+    app.state.concordance_mods = ModsState(registry, check, pool.rehearse)
 
     def served_names() -> Iterable[str]:
         models = app.state.openai_serving_models
@@ -159,11 +206,11 @@ async def build(settings: Settings, options: Namespace, engine: Any, pool: HostP
 
 
 def _check_in(pool: HostPool) -> Any:
-    """How an upload is tried: loaded in a host process of its own, never in this one."""
+    """How an upload is tried: loaded in a host that is stopped then, never in this process."""
 
     async def check(package: Any, shared: Any) -> Any:
-        host = await pool.acquire("upload-check", [package], shared)
-        return host.traits[0]
+        (traits,) = await pool.check([package], shared)
+        return traits
 
     return check
 

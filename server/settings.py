@@ -28,10 +28,10 @@ class SettingsError(ValueError):
     """A setting is unknown or malformed; the message is one line that names it."""
 
 
-def _known_backend(value: object) -> object:
-    if isinstance(value, str) and value.lower() in {"huggingface", "hf"}:
-        raise ValueError("the huggingface backend is not available, only vllm is")
-    return value.lower() if isinstance(value, str) else value
+def _backend_name(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return {"hf": "huggingface"}.get(value.lower(), value.lower())
 
 
 def _existing_folder(path: Path | None) -> Path | None:
@@ -54,6 +54,13 @@ def _postgres(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _module_names(names: str) -> str:
+    for name in names.split(","):
+        if not name.strip().isidentifier():
+            raise ValueError(f"expected names of top-level modules by comma, got {name!r}")
+    return ",".join(name.strip() for name in names.split(","))
+
+
 def _web(url: str | None) -> str | None:
     if url and not url.startswith(("http://", "https://")):
         raise ValueError("expected an http:// or https:// address")
@@ -61,7 +68,7 @@ def _web(url: str | None) -> str | None:
 
 
 Folder = Annotated[Path, BeforeValidator(_expanded)]
-Backend = Annotated[Literal["vllm"], BeforeValidator(_known_backend)]
+Backend = Annotated[Literal["vllm", "huggingface"], BeforeValidator(_backend_name)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 
 
@@ -121,6 +128,17 @@ class Settings(BaseSettings):
     max_hosts: int = Field(default=64, ge=1, description="Mod processes at once.")
     host_idle_s: float = Field(
         default=600.0, gt=0.0, description="After how long an unused mod process ends."
+    )
+    host_memory_mb: int = Field(
+        default=512, ge=64, description="Memory that one mod process may use, in MiB."
+    )
+    mod_imports: Annotated[str, AfterValidator(_module_names)] = Field(
+        default="stdlib,numpy", description="What mods may import beside the SDK, by comma."
+    )
+    trust_mods: bool = Field(default=False, description="Run mods without a sandbox.")
+    jump_forward: bool = Field(
+        default=True,
+        description="Whether tokens that a constraint leaves no choice about enter unsampled.",
     )
     health_timeout_s: float = Field(
         default=5.0, gt=0.0, description="How long the engine may make no progress and be healthy."

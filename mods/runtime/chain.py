@@ -19,11 +19,26 @@ class Answer:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the chain does: the acting seat and action, and the answers that lost."""
+    """What the chain does: the acting seat and action, and the answers that lost.
+
+    Constraints of several mods all hold, so they are not merged into one action.
+    """
 
     seat: Seat | None
     action: Action
     overridden: Sequence[Answer] = ()
+    merged: Sequence[Answer] = ()
+    """The shapes that the action is made of, where several mods shape."""
+
+    @property
+    def constraining(self) -> list[tuple[Seat, AdjustedLogits]]:
+        """Whose shapes hold a constraint, in order."""
+        answers = self.merged or ([Answer(self.seat, self.action)] if self.seat else [])
+        return [
+            (answer.seat, answer.action)
+            for answer in answers
+            if isinstance(answer.action, AdjustedLogits) and answer.action.constraint is not None
+        ]
 
 
 NOTHING = Outcome(None, Noop())
@@ -55,7 +70,7 @@ def _merge_shapes(answers: Sequence[Answer]) -> Outcome:
         if row_lost or temperature_lost:
             overridden.append(answer)
         merged = _add_shape(merged, shape)
-    return Outcome(answers[0].seat, merged, overridden)
+    return Outcome(answers[0].seat, merged, overridden, answers)
 
 
 def _add_shape(one: AdjustedLogits, other: AdjustedLogits) -> AdjustedLogits:

@@ -24,6 +24,7 @@ from mods.sdk.actions import (
     ForceTokens,
     ToolCalls,
 )
+from mods.sdk.constraints import Constraint
 from mods.sdk.errors import InvalidActionError
 from mods.sdk.events import Event, Sampled
 
@@ -83,6 +84,8 @@ def _checked_shape(shape: AdjustedLogits, vocabulary: int) -> AdjustedLogits:
     for token, amount in bias.items():
         if math.isnan(amount) or amount == math.inf:
             raise InvalidActionError(f"bias for token {token} is {amount}, not a finite number")
+    if shape.constraint is not None and not isinstance(shape.constraint, Constraint):
+        raise InvalidActionError(f"{shape.constraint!r:.80} is no constraint")
     allow = None if shape.allow is None else frozenset(_ids(shape, shape.allow, vocabulary))
     return AdjustedLogits(
         logits=row,
@@ -90,6 +93,8 @@ def _checked_shape(shape: AdjustedLogits, vocabulary: int) -> AdjustedLogits:
         ban=frozenset(_ids(shape, shape.ban, vocabulary)),
         allow=allow,
         token_temp=_BUILDER.adjust_logits(token_temp=shape.token_temp).token_temp,
+        constraint=shape.constraint,
+        until_complete=bool(shape.until_complete),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from mods.sdk.constraints import Constraint
+
 
 class Leave(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """Sample this row as if there were no mod."""
@@ -41,6 +43,15 @@ LEAVE = Leave()
 END_SEGMENT = EndSegment()
 
 
+class Sureness(msgspec.Struct, frozen=True, array_like=True):
+    """Of one row of logits: its entropy in nats, its likeliest tokens and their log-probabilities,
+    likeliest first."""
+
+    entropy: float
+    tokens: list[int]
+    logprobs: list[float]
+
+
 class PassedEnd(msgspec.Struct, frozen=True, array_like=True):
     """An end that a mod went past: it stays in the context and out of the text.
 
@@ -59,13 +70,28 @@ class Usage(msgspec.Struct, array_like=True):
     erased: int = 0
 
 
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """A constraint that holds from output token number `start` until it is complete.
+
+    start: -1 where it holds from the end of the reasoning, which has not come yet. whole: it is
+    the request's own, which goes on to hold when it is complete: then only an end may come.
+    """
+
+    constraint: Constraint
+    start: int
+    whole: bool = False
+
+
 class Resume(msgspec.Struct, tag="resume", tag_field="next"):
     """Start the next segment: the engine's first `keep` output tokens, then `tokens`.
 
     segment: the number that its feeds must carry. late: the last one ended although the machine
     had decided otherwise, because its decision did not come in time. erased: tokens taken back so
     far, which tells draws at the same position apart. floor: how many output tokens no mod may
-    take back any more. prompt and max_tokens: set when a mod replaced them.
+    take back any more. prompt and max_tokens: set when a mod replaced them. held: the constraints
+    in force. quiet: nobody needs to be asked before one of them is complete, or the segment ends;
+    reach: how many of the newest tokens may meanwhile be taken back, None for all.
+    barred: tokens that led to a dead end from here, and may not be the next one.
     """
 
     segment: int
@@ -77,6 +103,10 @@ class Resume(msgspec.Struct, tag="resume", tag_field="next"):
     passed_ends: list[PassedEnd] = []
     late: bool = False
     erased: int = 0
+    held: list[Held] = []
+    quiet: bool = False
+    reach: int | None = 0
+    barred: list[int] = []
 
 
 class Finish(msgspec.Struct, tag="finish", tag_field="next"):
@@ -115,6 +145,11 @@ class SessionSpec(msgspec.Struct):
     eos: end-of-sequence ids that end unless `ignore_eos`. sentinel: the id that ends a
     segment; it is never drawn. vocabulary: the width of a row of logits.
     conversation, tools, response_format: the request as the client sent it, for the SDK.
+    constraint: what the whole output must be. reasoning_end: the token after which it holds, None
+    if it holds from the first. jump: whether what it leaves no choice about enters unsampled.
+    tracked: whether the machine follows it token by token, or only when something is amiss.
+    prefill_run: from this many waiting tokens on, a run enters as one prefill (by a new segment),
+    not by steps.
     """
 
     session: int
@@ -133,3 +168,8 @@ class SessionSpec(msgspec.Struct):
     conversation: list[dict[str, Any]] = []
     tools: list[dict[str, Any]] = []
     response_format: dict[str, Any] | None = None
+    constraint: Constraint | None = None
+    reasoning_end: int | None = None
+    jump: bool = False
+    tracked: bool = True
+    prefill_run: int = 8

@@ -52,9 +52,9 @@ def find_entry(files: Mapping[str, str], named: str | None = None) -> EntryPoint
 
 
 def entries_in(path: str, tree: ast.Module) -> list[EntryPoint]:
-    """The functions of a module that `@mod` or `create_mod` makes mods."""
+    """The functions that `@mod`, `create_mod` or `self_prompt_mod` makes mods in a module."""
     decorators = _names_for("mod", tree)
-    makers = _names_for("create_mod", tree)
+    makers = _names_for("create_mod", tree) | _names_for("self_prompt_mod", tree)
     found = []
     for node in _statements(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

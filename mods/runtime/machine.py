@@ -8,11 +8,13 @@ engine lacks a token (force it), has one that should not be there (end the segme
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
+from mods.runtime.budget import Budget
 from mods.runtime.chain import Outcome
+from mods.runtime.constraining import Constraining
 from mods.runtime.decisions import (
     END_SEGMENT,
     LEAVE,
@@ -33,6 +35,7 @@ from mods.runtime.handlers import UNWATCHED, Handlers, Watch
 from mods.runtime.output import FORCED, SAMPLED, Output
 from mods.runtime.record import Record
 from mods.runtime.seat import LoadedMod, Seat
+from mods.runtime.spans import Matchers
 from mods.sdk.actions import (
     Action,
     AdjustedLogits,
@@ -45,7 +48,6 @@ from mods.sdk.actions import (
     ToolCalls,
 )
 from mods.sdk.errors import (
-    BudgetExceededError,
     EmittedError,
     InvalidActionError,
     ModError,
@@ -60,12 +62,7 @@ from mods.sdk.events import (
     Prefilled,
     Sampled,
 )
-
-MAX_FORCED_RUNS = 64
-"""Forced runs in a row without a forward pass; one more is an error."""
-
-PREFILL_RUN = 8
-"""From this many waiting tokens on, a run enters as one prefill (by restart), not by steps."""
+from mods.sdk.per_request import forget
 
 
 class Machine:
@@ -80,6 +77,7 @@ class Machine:
         mods: Sequence[LoadedMod],
         tokenizer: Any,
         watch: Watch = UNWATCHED,
+        matchers: Matchers | None = None,
     ) -> None:
         self.spec = spec
         self.tokenizer = tokenizer
@@ -87,18 +85,17 @@ class Machine:
         self.output = Output()
         self.ends = Ends(spec, tokenizer)
         self.record = Record()
-        self.handlers = Handlers(self.seats, spec, tokenizer, self.record, watch)
+        self.handlers = Handlers(self.seats, spec, tokenizer, self.output, self.record, watch)
+        self.constraints = Constraining(spec, self.output, self.seats, matchers)
+        self.budget = Budget()
         self.prompt = spec.prompt
         self.step = 0
         self.segment = 0
         self.row: FloatRow | None = None
         """The whole row of the current `Shape`, where it has one."""
-        self._reads_logits = any(mod.traits.logits for mod in mods)
         self._decision: Decision | None = None
         self._next: Finish | Fail | None = None
         self._prompt_replaced = False
-        self._runs = 0
-        self._spent = 0
         self._closed = False
         self._answer: Next | None = None
         """What the session was last told to do."""
@@ -113,58 +110,96 @@ class Machine:
 
     def open(self) -> Next:
         """Ask at `Prefilled`; nothing has been computed yet."""
+        return self.handlers.run(self.opening())
+
+    async def opening(self) -> Next:
+        """`open`, for those who can wait."""
         if self._answer is None:
             try:
-                self._prefill()
+                await self._prefill()
             except ModError as error:
                 self._fail(error)
-            self._answer = self._resume_or_end()
+            self._answer = await self._resume_or_end()
         return self._answer
 
     def decide(
-        self, segment: int, position: int, token: int, logits: FloatRow | None = None
+        self,
+        segment: int,
+        position: int,
+        token: int,
+        logits: FloatRow | None = None,
+        earlier: Sequence[int] = (),
     ) -> Decision:
         """The decision for drawing output token number `position`, the engine having `position`.
 
-        token: the engine's newest in this segment, -1 if none. logits: float32 [vocabulary],
-        given when a mod reads them. A repeated position replays its decision; an old segment
+        token: the engine's newest in this segment, -1 if none. earlier: those before it that the
+        machine may not know, oldest first. logits: float32 [vocabulary], given when a mod reads
+        them. A repeated position replays its decision; an old segment
         is left alone; another token at a known position fails the session.
         """
+        return self.handlers.run(self.deciding(segment, position, token, logits, earlier))
+
+    async def deciding(
+        self,
+        segment: int,
+        position: int,
+        token: int,
+        logits: FloatRow | None = None,
+        earlier: Sequence[int] = (),
+    ) -> Decision:
+        """`decide`, for those who can wait."""
         if self._closed or segment != self.segment:
             return LEAVE
         try:
             if self._next is None:
-                self._learn(position, token)
-                self._run_rounds(logits)
+                await self._learn(position, token, earlier)
+                await self._run_rounds(logits)
         except ModError as error:
             self._fail(error)
         return self._decide_now()
 
-    def tail(self, segment: int, position: int, token: int) -> Next:
+    def tail(self, segment: int, position: int, token: int, earlier: Sequence[int] = ()) -> Next:
         """The segment has ended with `position` output tokens, `token` the newest of them.
+
+        earlier: those before it that the machine may not know, oldest first.
 
         A sentinel that the machine did not force is no token: it only ended the segment.
         A repeat, or an old segment, gets the last answer again.
         """
+        return self.handlers.run(self.ending(segment, position, token, earlier))
+
+    async def ending(
+        self, segment: int, position: int, token: int, earlier: Sequence[int] = ()
+    ) -> Next:
+        """`tail`, for those who can wait."""
         answer = self._answer
         if answer and (segment != self.segment or not isinstance(answer, Resume)):
             return answer
         if self._next is None:
             try:
+                if earlier and position - 1 > self.output.engine_length:
+                    await self._learn(position - 1, earlier[-1], earlier[:-1])
                 if self._is_sentinel(position, token):
                     self._late = not isinstance(self._decide_now(), EndSegment)
+                    if self._late and self.constraints:
+                        self._nothing_drawn()
                 else:
-                    self._learn(position, token)
+                    await self._learn(position, token)
             except ModError as error:
                 self._fail(error)
-        self._answer = self._resume_or_end()
+        self._answer = await self._resume_or_end()
         return self._answer
 
     def close(self, reason: str) -> dict[str, Any]:
         """Tell the mods that it is over, once. Returns the record of what they did and said."""
+        return self.handlers.run(self.closing(reason))
+
+    async def closing(self, reason: str) -> dict[str, Any]:
+        """`close`, for those who can wait."""
         if not self._closed:
             self._closed = True
-            self._finished(reason)
+            await self._finished(reason)
+            forget(self.spec.request_id)
             if self._next is None:
                 closed = ModError(f"the session is closed: {reason}")
                 self._answer = Fail(closed.status, closed.type, str(closed), self.output.usage())
@@ -178,7 +213,7 @@ class Machine:
         except to 0 where a mod replaced all output: then a stream waits for the end.
         """
         lowest = min((seat.floor for seat in self.seats), default=len(self.output))
-        return min(lowest, self.output.agreed)
+        return min(lowest, self.constraints.floor, self.output.agreed)
 
     # From the engine's tokens to rounds.
 
@@ -187,19 +222,22 @@ class Machine:
             return False
         return self._decision is None or self._decision != Force(token)
 
-    def _learn(self, position: int, token: int) -> None:
-        """Take in at most one new token of the engine's."""
+    async def _learn(self, position: int, token: int, earlier: Sequence[int] = ()) -> None:
+        """Take in the engine's new tokens: at most one, unless nobody was to be asked."""
         known = self.output.engine_length
-        if position == known + 1:
-            self._newest = token
-            self._arrive(token)
-        elif position != known or token != self._newest:
+        fresh = [*earlier, token][-(position - known) :] if position > known else []
+        if len(fresh) != max(0, position - known) or (not fresh and token != self._newest):
             raise ModError(
                 f"the engine reports token {token} at position {position},"
                 f" the session knows {self._newest} at {known}"
             )
+        for number, new in enumerate(fresh):
+            if number:
+                await self._run_rounds(None)
+            self._newest = new
+            await self._arrive(new)
 
-    def _arrive(self, token: int) -> None:
+    async def _arrive(self, token: int) -> None:
         self._decision, self.row = None, None
         output = self.output
         if output.engine_length < len(output):
@@ -211,11 +249,12 @@ class Machine:
             output.engine_has(token)
             return
         output.engine_has(token)
-        self._spend(1)
-        self._sampled(token)
-        output.meet(token)
+        if self._next is None:
+            self._spend(1)
+            await self._sampled(token)
+            output.meet(token)
 
-    def _run_rounds(self, logits: FloatRow | None) -> None:
+    async def _run_rounds(self, logits: FloatRow | None) -> None:
         """Ask at `ForwardPass` until the engine has something to do."""
         output = self.output
         while self._next is None and self._decision is None:
@@ -223,12 +262,15 @@ class Machine:
                 return
             if self._reads_logits and logits is None:
                 return
-            self._forward_pass(logits)
+            if not self._jump():
+                await self._forward_pass(logits)
 
     def _decide_now(self) -> Decision:
-        if self._next is not None or self.output.parted or self._passed_text:
+        if self._next is not None or self.output.parted:
             return END_SEGMENT
-        if self.output.backlog >= PREFILL_RUN:
+        if self._passed_text or self.constraints.unbound:
+            return END_SEGMENT
+        if self.output.backlog >= self.spec.prefill_run:
             return END_SEGMENT
         if self.output.backlog:
             self._decision = Force(self.output.tokens[self.output.engine_length])
@@ -237,7 +279,7 @@ class Machine:
             return END_SEGMENT
         return self._decision
 
-    def _resume_or_end(self) -> Next:
+    async def _resume_or_end(self) -> Next:
         """What the session does next. Rounds that need no logits are run before the engine is."""
         keep = self.output.agreed
         if isinstance(self._decision, Force):
@@ -249,7 +291,8 @@ class Machine:
                 self.output.rejoin()
                 if self._reads_logits or self._decision is not None:
                     break
-                self._forward_pass(None)
+                if not self._jump():
+                    await self._forward_pass(None)
                 keep = min(keep, self.output.agreed)
         except ModError as error:
             self._fail(error)
@@ -268,7 +311,7 @@ class Machine:
 
     def _next_segment(self, keep: int) -> Resume:
         late, self._late = self._late, False
-        self._passed_text = False
+        self._passed_text = self.constraints.unbound = False
         self.segment += 1
         self._newest = -1
         return Resume(
@@ -281,15 +324,19 @@ class Machine:
             passed_ends=list(self.output.passed_ends),
             late=late,
             erased=self.output.erased,
+            held=self.constraints.held,
+            quiet=self.constraints.quiet,
+            reach=self.constraints.reach,
+            barred=self.constraints.barred,
         )
 
     # The events, in the order of a round.
 
-    def _prefill(self) -> None:
+    async def _prefill(self) -> None:
         event = Prefilled(
             self.spec.request_id, 0, 0, self.spec.max_tokens, ContextInfo(tuple(self.prompt))
         )
-        outcome = self._ask(event)
+        outcome = await self._ask(event)
         action, seat = outcome.action, outcome.seat
         if isinstance(action, AdjustedPrefill):
             self.prompt, self._prompt_replaced = list(action.tokens), True
@@ -303,44 +350,45 @@ class Machine:
         else:
             self._end_by(action, seat)
 
-    def _forward_pass(self, logits: FloatRow | None) -> None:
-        self._runs = 0
+    async def _forward_pass(self, logits: FloatRow | None) -> None:
+        self.budget.forward_pass()
         event = ForwardPass(self.spec.request_id, self.step, len(self.output), logits)
         self.step += 1
-        outcome = self._ask(event)
+        outcome = await self._ask(event)
         action, seat = outcome.action, outcome.seat
         if isinstance(action, AdjustedLogits):
+            self.constraints.bind(outcome)
             self._shape(action)
         elif isinstance(action, ForceTokens):
-            self._enter(action.tokens, seat)
+            await self._enter(action.tokens, seat)
         elif isinstance(action, Backtrack):
             self._take_back(seat, action.n)
             if action.tokens:
-                self._enter(action.tokens, seat)
+                await self._enter(action.tokens, seat)
         elif not self._end_by(action, seat):
             self._decision = LEAVE
 
-    def _sampled(self, token: int) -> None:
+    async def _sampled(self, token: int) -> None:
         event = Sampled(self.spec.request_id, self._round, len(self.output), token)
-        outcome = self._ask(event)
+        outcome = await self._ask(event)
         action, seat = outcome.action, outcome.seat
         if isinstance(action, Noop):
-            return self._enter([token], None)
+            return await self._enter([token], None)
         self.output.drop_pending()
         if isinstance(action, ForceTokens):
-            self._enter(action.tokens, seat)
+            await self._enter(action.tokens, seat)
         elif isinstance(action, Backtrack):
             self._take_back(seat, action.n - 1)
             if action.tokens:
-                self._enter(action.tokens, seat)
+                await self._enter(action.tokens, seat)
         else:
             self._end_by(action, seat)
 
-    def _enter(self, run: list[int], seat: Seat | None) -> None:
+    async def _enter(self, run: list[int], seat: Seat | None) -> None:
         """Tokens come in as one run; so do the runs that mods answer its `Added` with."""
         while True:
             tokens, end = self._append(run, seat)
-            outcome = self._ask_added(tokens, seat)
+            outcome = await self._ask_added(tokens, seat)
             action, seat = outcome.action, outcome.seat
             self._follow()
             if isinstance(action, ForceTokens):
@@ -362,20 +410,23 @@ class Machine:
     def _append(self, run: list[int], seat: Seat | None) -> tuple[list[int], End | None]:
         """Append a run up to its first end. Returns what entered, and that end."""
         if seat is not None:
-            self._count_run()
+            self.budget.run()
         origin = SAMPLED if seat is None else seat.number + 1
         entered: list[int] = []
         end: End | None = None
         while end is None and len(entered) < len(run):
             entered.append(run[len(entered)])
             self.output.add(entered[-1], origin)
+            self.constraints.take(seat is not None)
             end = self.ends.at(self.output.tokens)
+        if end is not None:
+            self.constraints.wake_all()
         self._cut_off(run[len(entered) :])
         if seat is not None:
             self._spend(len(entered))
         return entered, end
 
-    def _ask_added(self, tokens: list[int], seat: Seat | None) -> Outcome:
+    def _ask_added(self, tokens: list[int], seat: Seat | None) -> Coroutine[Any, Any, Outcome]:
         return self._ask(
             Added(
                 self.spec.request_id,
@@ -387,7 +438,7 @@ class Machine:
             )
         )
 
-    def _finished(self, reason: str) -> None:
+    async def _finished(self, reason: str) -> None:
         if isinstance(self._next, Finish):
             reason = self._next.reason
         elif isinstance(self._next, Fail):
@@ -402,12 +453,13 @@ class Machine:
             usage.sampled,
             usage.forced,
             usage.erased,
+            self.budget.spent,
         )
         for seat in self.seats:
             with suppress(ModError):
-                self.handlers.call(seat, event)
+                await self.handlers.call(seat, event)
 
-    def _ask(self, event: Event) -> Outcome:
+    def _ask(self, event: Event) -> Coroutine[Any, Any, Outcome]:
         return self.handlers.ask(event)
 
     @property
@@ -420,9 +472,10 @@ class Machine:
     def _shape(self, action: AdjustedLogits) -> None:
         never = action.ban | {self.spec.sentinel}
         allow = None if action.allow is None else sorted(action.allow - never)
-        if allow == []:
+        if allow == [] or not self.constraints.leaves_something(action, allow):
             raise InvalidActionError(
                 "the allowed tokens and the banned ones leave nothing that could be drawn"
+                + (" under the constraint in force" if allow != [] else "")
             )
         self.row = action.logits
         self._decision = Shape(
@@ -440,16 +493,23 @@ class Machine:
             return
         assert seat is not None
         seat.check(length)
-        self.output.cut(length)
-        for other in self.seats:
-            other.sink(length)
+        self._take_back_all(length)
+
+    def _take_back_all(self, length: int) -> None:
+        """Cut the output to this many tokens, whoever put the rest there."""
+        self._cut(length)
+        for seat in self.seats:
+            seat.sink(length)
 
     def _end_by(self, action: Action, seat: Seat | None) -> bool:
         """Carry out a terminal action. Returns whether it was one."""
         if isinstance(action, ForceOutput):
-            self.output.cut(0)
+            self.constraints.clear()
+            self._cut(0)
             for token in action.tokens:
                 self.output.add(token, FORCED if seat is None else seat.number + 1)
+                self.constraints.take(True)
+            self.constraints.check_whole()
             self._finish(End("stop"), replaced=True)
         elif isinstance(action, ToolCalls):
             self._finish(End("tool_calls"), tool_calls=action.tool_calls)
@@ -482,18 +542,36 @@ class Machine:
         for seat in self.seats:
             seat.follow(len(self.output))
 
-    def _count_run(self) -> None:
-        self._runs += 1
-        if self._runs > MAX_FORCED_RUNS:
-            raise BudgetExceededError(
-                f"more than {MAX_FORCED_RUNS} forced runs in a row without a forward pass"
-            )
-
     def _spend(self, tokens: int) -> None:
-        self._spent += tokens
-        budget = 4 * self.ends.max_tokens + 1024
-        if self._spent > budget:
-            raise BudgetExceededError(
-                f"the session forwarded {self._spent} tokens; with max_tokens"
-                f" {self.ends.max_tokens} its budget is {budget}"
-            )
+        self.budget.spend(tokens, self.ends.max_tokens)
+
+    @property
+    def _reads_logits(self) -> bool:
+        return any(seat.reads_logits for seat in self.seats)
+
+    def _cut(self, length: int) -> None:
+        self.output.cut(length)
+        self.constraints.cut()
+
+    def _jump(self) -> bool:
+        """Let what a constraint leaves no choice about enter unsampled, where that is cheaper."""
+        run = self.constraints.forced()
+        if len(run) < self.spec.prefill_run:
+            return False
+        for token in run:
+            self.output.add(token, FORCED)
+            self.constraints.take(True)
+            self._spend(1)
+            end = self.ends.at(self.output.tokens)
+            if end is not None:
+                self._finish(end)
+                break
+        return True
+
+    def _nothing_drawn(self) -> None:
+        """The engine ended a segment that the machine did not end, under a constraint."""
+        length = self.constraints.nothing_drawn()
+        if length == len(self.output):
+            self._finish(End("stop"))
+        elif length is not None:
+            self._take_back_all(length)

@@ -17,7 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SDK = "quote_mod_sdk"
-_SUBMODULES = ("actions", "conversation", "mod", "serialization", "tokenizer", "types")
+_SUBMODULES = (
+    "actions",
+    "conversation",
+    "flow",
+    "mod",
+    "self_prompt",
+    "serialization",
+    "strategies",
+    "strategies.base",
+    "strategies.primitives",
+    "strategies.strategy_constructor",
+    "tokenizer",
+    "types",
+)
 
 
 class Tensor:

@@ -7,6 +7,8 @@ new segment brings them together again.
 
 from __future__ import annotations
 
+import sys
+
 from mods.runtime.decisions import PassedEnd, Usage
 
 SAMPLED = 0
@@ -29,6 +31,8 @@ class Output:
         """How many output tokens the engine's segment has."""
         self.agreed = 0
         """How many of those, from the first, are the session's."""
+        self.untouched = sys.maxsize
+        """How many tokens, from the first, no cut has reached since somebody last looked."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -62,6 +66,7 @@ class Output:
         del self.tokens[length:]
         del self.origins[length:]
         self.agreed = min(self.agreed, length)
+        self.untouched = min(self.untouched, length)
         self.passed_ends = [end for end in self.passed_ends if end.index < length]
 
     def report_removed(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ class Record:
     failures: list[dict[str, Any]] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
     calls: int = 0
+    seconds: float = 0.0
+    """Time in handlers' own code."""
     dropped: int = 0
 
     def action(self, **entry: Any) -> None:
@@ -31,6 +34,7 @@ class Record:
     def as_dict(self) -> dict[str, Any]:
         return {
             "calls": self.calls,
+            "seconds": self.seconds,
             "actions": self.actions,
             "failures": self.failures,
             "logs": self.logs,
@@ -44,11 +48,18 @@ class Record:
             self.dropped += 1
 
 
-class Speaker:
-    """Whose `print` is heard now: one handler runs at a time in a host."""
+Voice = tuple[Record, str]
+"""Where a mod's prints are kept, and the mod's name."""
 
-    record: Record | None = None
-    mod: str = ""
+
+class Speaker:
+    """Whose `print` is heard now, None while no handler runs.
+
+    By context: a handler that waits, and a task that it began, keep their own voice.
+    """
+
+    def __init__(self) -> None:
+        self.voice: ContextVar[Voice | None] = ContextVar("voice", default=None)
 
 
 speaker = Speaker()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mods.runtime.compile import Traits
-from mods.sdk.actions import ActionBuilder
+from mods.sdk.actions import ActionBuilder, AdjustedLogits
 from mods.sdk.errors import ReachExceededError
-from mods.sdk.events import Event
+from mods.sdk.events import Added, Event, ForwardPass, Sampled
 
 Handler = Callable[[Event, ActionBuilder, Any], object]
 """An author's function: (event, actions, tokenizer) to an action or None."""
+
+
+_ROUNDS = frozenset({"ForwardPass", "Sampled", "Added"})
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,40 @@ class Seat:
         self.number = number
         self.floor = 0
         self.holding = mod.traits.reach is None
+        self.asleep = False
+        """Whether the mod asked not to be asked until a constraint is complete."""
+        self.stretch: list[int] | None = None
+        """The tokens that it slept through, once there is nothing left to sleep for."""
+        self.held: AdjustedLogits | None = None
+        """The shape of every draw for which the mod asks for nothing else: a temperature."""
 
     @property
     def name(self) -> str:
         return self.mod.traits.name
+
+    def hears(self, event: Event) -> Event | None:
+        """The event as this mod is told of it; None if it is told nothing."""
+        if self.asleep and isinstance(event, (ForwardPass, Sampled, Added)):
+            if self.stretch is None or not isinstance(event, Added):
+                return None
+            tokens, self.stretch, self.asleep = self.stretch, None, False
+            event = replace(event, added_tokens=tokens, forced=False, constrained=True)
+        if event.name not in self.mod.traits.events:
+            return None
+        if isinstance(event, Added):
+            return _copy(event)
+        return event
+
+    @property
+    def listens(self) -> bool:
+        """Whether rounds must be told to this mod as they happen."""
+        if self.held is not None:
+            return True
+        return not self.asleep and not _ROUNDS.isdisjoint(self.mod.traits.events)
+
+    @property
+    def reads_logits(self) -> bool:
+        return self.mod.traits.logits and not self.asleep
 
     def hold(self) -> None:
         self.holding = True
@@ -48,6 +81,10 @@ class Seat:
     def release(self, position: int) -> None:
         self.floor = max(self.floor, position)
         self.holding = self.mod.traits.reach is None
+
+    def hold_temperature(self, temperature: float | None) -> None:
+        """Draw at this temperature from here on; None holds none."""
+        self.held = None if temperature is None else AdjustedLogits(token_temp=temperature)
 
     def follow(self, position: int) -> None:
         """Raise the floor after tokens came in."""
@@ -68,3 +105,16 @@ class Seat:
                 f" ({'undeclared' if reach is None else reach}) has already let the first"
                 f" {self.floor} tokens be shown; declare @mod(reach=N) with a larger N, or hold()"
             )
+
+
+def _copy(event: Added) -> Added:
+    """The event with a list of its own: the author's to edit. (`replace` takes thrice as long.)"""
+    return Added(
+        event.request_id,
+        event.step,
+        event.position,
+        list(event.added_tokens),
+        event.forced,
+        event.removed,
+        event.constrained,
+    )

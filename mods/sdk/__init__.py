@@ -18,6 +18,8 @@ from mods.sdk.conversation import get_conversation, get_schemas, tool_call_pairs
 from mods.sdk.errors import InvalidActionError, ModError
 from mods.sdk.events import Added, Event, Finished, ForwardPass, Prefilled, Sampled
 from mods.sdk.mod import Declaration, create_mod, mod
+from mods.sdk.per_request import PerRequest
+from mods.sdk.self_prompt import EraseMode, SelfPrompt, self_prompt_mod
 from mods.sdk.serialization import serialize_mod
 from mods.sdk.tokenizer import Tokenizer, load_tokenizer, tokenize
 
@@ -30,6 +32,7 @@ __all__ = [
     "Backtrack",
     "Declaration",
     "EmitError",
+    "EraseMode",
     "Event",
     "Finished",
     "ForceOutput",
@@ -38,8 +41,10 @@ __all__ = [
     "InvalidActionError",
     "ModError",
     "Noop",
+    "PerRequest",
     "Prefilled",
     "Sampled",
+    "SelfPrompt",
     "Tokenizer",
     "ToolCalls",
     "create_mod",
@@ -48,6 +53,7 @@ __all__ = [
     "get_schemas",
     "load_tokenizer",
     "mod",
+    "self_prompt_mod",
     "serialize_mod",
     "tokenize",
     "tool_call_pairs",

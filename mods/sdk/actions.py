@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from mods.sdk.constraints import Constraint, Ebnf, Lark, Regex, choice, json_schema
 from mods.sdk.errors import InvalidActionError
 from mods.sdk.events import EVENTS, Event, FloatRow
 
@@ -22,6 +23,12 @@ class SupportsEncode(Protocol):
     """The one thing a builder needs of a tokenizer."""
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]: ...
+
+
+class SupportsConstraint(Protocol):
+    """A strategy, or anything else that can say what it is as a constraint."""
+
+    def constraint(self) -> Constraint: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,9 @@ class AdjustedLogits(Action):
 
     logits: float32, shape [vocabulary], in place of the model's. bias: added by token id.
     ban: ids that cannot be drawn. allow: the only ids that can. token_temp: the temperature
-    of this one draw (0 is greedy; a greedy request may become sampled).
+    of this one draw (0 is greedy; a greedy request may become sampled). constraint: what the
+    tokens from this one on must be, until it is complete. until_complete: ask the mod nothing
+    before then.
     """
 
     name: ClassVar[str] = "adjust_logits"
@@ -67,6 +76,8 @@ class AdjustedLogits(Action):
     ban: frozenset[int] = frozenset()
     allow: frozenset[int] | None = None
     token_temp: float | None = None
+    constraint: Constraint | None = None
+    until_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +160,20 @@ def validate_action(event: Event, action: object) -> Action:
 class ActionBuilder:
     """Makes actions for one event. Tokens may be ids or text; text is encoded.
 
-    `hold()` and `release()` steer what a stream may show, and return a noop: use them alone
-    or before another action.
+    `hold()` and `release()` steer what a stream may show, `temperature()` the draws to come. They
+    return a noop: use them alone or before another action.
     """
+
+    holding: bool | None = None
+    """True after `hold()`, False after `release()`, None if the mod called neither."""
+    held: float | None = None
+    """The temperature that is to hold from here on, if `warmed`."""
+    warmed = False
+    """Whether the mod called `temperature()`."""
 
     def __init__(self, event: Event | None = None, tokenizer: SupportsEncode | None = None) -> None:
         self.event = event
         self.tokenizer = tokenizer
-        self.holding: bool | None = None
-        """True after `hold()`, False after `release()`, None if the mod called neither."""
 
     def noop(self) -> Noop:
         """Leave things as they are."""
@@ -222,6 +238,42 @@ class ActionBuilder:
             raise InvalidActionError("allow needs at least one token, or nothing could be drawn")
         return AdjustedLogits(allow=ids)
 
+    def constrain(
+        self,
+        constraint: Constraint | SupportsConstraint | None = None,
+        *,
+        json: Mapping[str, Any] | str | bool | None = None,
+        regex: str | None = None,
+        lark: str | None = None,
+        ebnf: str | None = None,
+        choice: Sequence[str] | None = None,
+        until_complete: bool = False,
+    ) -> AdjustedLogits:
+        """From the next token on, let come only what this describes, until it is complete.
+
+        Exactly one of: a constraint or a strategy; a JSON schema; a regular expression; a grammar
+        in Lark or EBNF; a list of texts. Where the text is whole and may go on, the end of
+        sequence ends it too. until_complete: sleep meanwhile. The mod then gets no `ForwardPass`
+        and no `Sampled`, and one `Added` with all the tokens (`constrained` is True).
+        """
+        given = {
+            "constraint": constraint,
+            "json": json,
+            "regex": regex,
+            "lark": lark,
+            "ebnf": ebnf,
+            "choice": choice,
+        }
+        named = [name for name, value in given.items() if value is not None]
+        if len(named) != 1:
+            raise InvalidActionError(
+                f"constrain takes exactly one of {', '.join(given)};"
+                f" got {', '.join(named) or 'none'}"
+            )
+        return AdjustedLogits(
+            constraint=_constraint(named[0], given[named[0]]), until_complete=until_complete
+        )
+
     def force_output(self, tokens: Sequence[int] | str) -> ForceOutput:
         """Replace all output and end, with finish reason `stop`."""
         return ForceOutput(self._ids(tokens, "force_output"))
@@ -242,6 +294,15 @@ class ActionBuilder:
     def release(self) -> Noop:
         """Show what is there: this mod will not take it back."""
         self.holding = False
+        return Noop()
+
+    def temperature(self, temperature: float | None) -> Noop:
+        """From here on draw at this temperature (0 is greedy), until the mod changes it.
+
+        None gives the request's own back. At any event, alone or before another action. A draw
+        for which the mod gives a `token_temp` has that one. Returns a noop.
+        """
+        self.held, self.warmed = _temperature(temperature), True
         return Noop()
 
     def _ids(self, tokens: Iterable[int] | str, where: str) -> list[int]:
@@ -282,8 +343,35 @@ def _temperature(value: float | None) -> float | None:
         return None
     number = float(value)
     if not (0.0 <= number < float("inf")):
-        raise InvalidActionError(f"token_temp must be 0 or more and finite, got {value!r}")
+        raise InvalidActionError(f"a temperature must be 0 or more and finite, got {value!r}")
     return number
+
+
+def _constraint(kind: str, given: Any) -> Constraint:
+    try:
+        if kind == "json":
+            return json_schema(given)
+        if kind == "choice":
+            return choice(given)
+    except ValueError as error:
+        raise InvalidActionError(f"constrain: {error}") from None
+    if kind == "constraint":
+        made = given.constraint() if hasattr(given, "constraint") else given
+        if not isinstance(made, Constraint):
+            raise InvalidActionError(
+                f"constrain takes a constraint or a strategy, got {given!r:.80}"
+            )
+        return made
+    if not isinstance(given, str):
+        raise InvalidActionError(f"constrain: {kind} must be text, got {given!r:.80}")
+    return _FROM_TEXT[kind](given)
+
+
+_FROM_TEXT: dict[str, type[Regex] | type[Lark] | type[Ebnf]] = {
+    "regex": Regex,
+    "lark": Lark,
+    "ebnf": Ebnf,
+}
 
 
 def _row(logits: object) -> FloatRow:

@@ -5,6 +5,8 @@ ModError
 ├── ModRaisedError          422  the mod raised an exception
 ├── ReachExceededError      422  a take-back of tokens that may already have been shown
 ├── BudgetExceededError     422  the session used up its budget
+├── BrokenConstraintError   422  tokens that the constraint in force does not allow, or a dead end
+├── ConstraintError         400  a constraint that cannot be compiled, or is too large or too slow
 ├── EmittedError            400  the mod ended the request with `emit_error`
 └── HostError               424  the mod's process missed its hard deadline or died
 """
@@ -43,6 +45,39 @@ class BudgetExceededError(ModError):
     type = "budget_exceeded"
 
 
+class BrokenConstraintError(ModError):
+    """A constraint was broken, or could not be kept; the message says where."""
+
+    type = "broken_constraint"
+
+
+class ConstraintError(ModError, ValueError):
+    """A constraint that cannot be held to: malformed, unsupported, impossible, or too costly.
+
+    part: where in a composite it is, such as "all_of[1]"; empty for the whole. position: where in
+    that part's own text, such as "line 3, column 7" or "#/properties/age".
+    """
+
+    status = 400
+    type = "invalid_constraint"
+
+    def __init__(self, reason: str, *, part: str = "", position: str | None = None) -> None:
+        self.reason, self.part, self.position = reason, part, position
+        super().__init__(": ".join(filter(None, (part, position, reason))))
+
+    def within(self, part: str) -> ConstraintError:
+        """The same error, told from one composite further out."""
+        inner = f"{part}.{self.part}" if self.part else part
+        return ConstraintError(self.reason, part=inner, position=self.position)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _constraint_error, (self.reason, self.part, self.position)
+
+
+def _constraint_error(reason: str, part: str, position: str | None) -> ConstraintError:
+    return ConstraintError(reason, part=part, position=position)
+
+
 class EmittedError(ModError):
     """The mod ended the request on purpose, with an error of its own wording."""
 
@@ -65,6 +100,8 @@ BY_TYPE: dict[str, type[ModError]] = {
         ModRaisedError,
         ReachExceededError,
         BudgetExceededError,
+        BrokenConstraintError,
+        ConstraintError,
         EmittedError,
         HostError,
     )

@@ -8,15 +8,79 @@ from here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import ClassVar, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatRow = NDArray[np.float32]
 """float32, shape [1, vocabulary]."""
+
+
+class Token(int):
+    """An output token's id, which knows where the token comes from.
+
+    mod: the name of the mod that put it there, None if it was drawn.
+    """
+
+    mod: str | None
+
+    def __new__(cls, token: int, mod: str | None = None) -> Token:
+        made = super().__new__(cls, token)
+        made.mod = mod
+        return made
+
+    @property
+    def forced(self) -> bool:
+        """Whether a mod put it there."""
+        return self.mod is not None
+
+
+class Tokens(Sequence[Token]):
+    """The first `length` of a list that only grows: a look at the output that stays as it is."""
+
+    __slots__ = ("_length", "_tokens")
+
+    def __init__(self, tokens: list[Token], length: int) -> None:
+        self._tokens, self._length = tokens, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Token]:
+        return islice(iter(self._tokens), self._length)
+
+    @overload
+    def __getitem__(self, index: int) -> Token: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Token]: ...
+    def __getitem__(self, index: int | slice) -> Token | list[Token]:
+        if isinstance(index, slice):
+            return [self._tokens[at] for at in range(self._length)[index]]
+        return self._tokens[range(self._length)[index]]
+
+    def __repr__(self) -> str:
+        return f"Tokens({list(self)!r})"
+
+
+class Look(Protocol):
+    """The session as it stands, for the handler that runs. Made by whoever tells of events."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def tokens(self) -> Sequence[Token]: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+class StaleEventError(RuntimeError):
+    """The output was asked for through an event that is over."""
 
 
 class LogitsUnavailableError(RuntimeError):
@@ -56,8 +120,14 @@ class ContextInfo:
     _prompt_len = prompt_len
 
 
+class _Seen:
+    """Holds what an event may be asked about beside its fields: no field, so it costs no time."""
+
+    __slots__ = ("_look",)
+
+
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(_Seen):
     """What every event carries.
 
     request_id: the same for all events of one request, and never used twice.
@@ -69,6 +139,45 @@ class Event:
     request_id: str
     step: int
     position: int
+
+    @property
+    def text(self) -> str:
+        """The text of the output so far, less a character that is not whole yet.
+
+        Only while the event is handled: later it raises `StaleEventError`.
+        """
+        return _look(self).text
+
+    @property
+    def tokens(self) -> Sequence[Token]:
+        """The output so far, each token with the mod that put it there.
+
+        Only while the event is handled: later it raises `StaleEventError`. What it gave stays.
+        """
+        return _look(self).tokens
+
+
+_set_look: Callable[[Event, Look | None], None] = _Seen.__dict__["_look"].__set__
+
+
+def look_at(event: Event, look: Look) -> None:
+    """From here on the event can be asked about the output."""
+    _set_look(event, look)
+
+
+def look_away(event: Event) -> None:
+    """The event is handled: the output goes on without it."""
+    _set_look(event, None)
+
+
+def _look(event: Event) -> Look:
+    look: Look | None = getattr(event, "_look", None)
+    if look is None:
+        raise StaleEventError(
+            f"this {event.name} is over: take its text and tokens while it is handled, and keep"
+            " what you need in a variable"
+        )
+    return look
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +233,7 @@ class Added(Event):
     """Tokens are in the output; `forced` says whether a mod put them there.
 
     removed: the tokens that left the output since the last `Added`, oldest first.
+    constrained: these are all tokens of a stretch through which the mod slept (`until_complete`).
     """
 
     name: ClassVar[str] = "Added"
@@ -131,6 +241,24 @@ class Added(Event):
     added_tokens: list[int]
     forced: bool = False
     removed: tuple[int, ...] = ()
+    constrained: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a request came to.
+
+    sampled, forced: tokens of the output, by origin. erased: tokens taken back. forwarded: tokens
+    computed by the engine, those taken back and one for each restart among them. calls: of
+    handlers, before this one. seconds: in the code of handlers, waits left out.
+    """
+
+    sampled: int
+    forced: int
+    erased: int
+    forwarded: int
+    calls: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +266,31 @@ class Finished(Event):
     """Once, at the end, whatever the cause.
 
     reason: `stop`, `length`, `tool_calls`, `error` or `aborted`.
-    tokens: the output as it stands. sampled, forced, erased: tokens by origin.
+    sampled, forced, erased: tokens by origin. forwarded: as in `Cost`.
     """
 
     name: ClassVar[str] = "Finished"
 
     reason: str
-    tokens: tuple[int, ...] = ()
+    _tokens: tuple[int, ...] = ()
     sampled: int = 0
     forced: int = 0
     erased: int = 0
+    forwarded: int = field(default=0, compare=False)
+
+    @property
+    def tokens(self) -> tuple[int, ...]:  # type: ignore[override]
+        """The output as it stands; while the event is handled, each with the mod it is from."""
+        look: Look | None = getattr(self, "_look", None)
+        return self._tokens if look is None else tuple(look.tokens)
+
+    @property
+    def cost(self) -> Cost:
+        """Only while the event is handled: later it raises `StaleEventError`."""
+        look = _look(self)
+        return Cost(
+            self.sampled, self.forced, self.erased, self.forwarded, look.calls, look.seconds
+        )
 
 
 EVENTS: dict[str, type[Event]] = {

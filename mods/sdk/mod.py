@@ -20,7 +20,7 @@ MOD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What a mod may be called: it follows the model's name behind a `/`, and a `+` joins two."""
 
 ModCallable = Callable[..., Any]
-"""A handler: (event, actions, tokenizer) to an action, or None for noop."""
+"""A handler: (event, actions, tokenizer) to an action, or None for noop. It may be `async`."""
 
 _ON_ERROR = ("fail", "ignore")
 
@@ -31,7 +31,7 @@ class Declaration:
 
     events: names of the events to be called at. reach: how many committed tokens the mod may
     take back. logits: whether it reads them. on_error: `fail` or `ignore`. deadline: seconds
-    that one wait for the mod may take.
+    that one call may take, waits included.
     """
 
     name: str | None = None
@@ -88,8 +88,13 @@ def create_mod(
     def handler(event: Any, actions: Any, tokenizer: Any = None) -> Any:
         return call(event, actions, tokenizer)
 
-    cast(Any, handler).declaration = declaration
-    return handler
+    @functools.wraps(function)
+    async def waiting_handler(event: Any, actions: Any, tokenizer: Any = None) -> Any:
+        return await call(event, actions, tokenizer)
+
+    made: Any = waiting_handler if _is_async(function) else handler
+    made.declaration = declaration
+    return cast(ModCallable, made)
 
 
 def declaration_of(function: object) -> Declaration | None:
@@ -163,10 +168,10 @@ def _three_arguments(function: ModCallable) -> ModCallable:
     """The function as one of (event, actions, tokenizer); one of two arguments is widened."""
     if not callable(function):
         raise ValueError(f"@mod: expected a function, got {function!r:.80}")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ValueError(
-            f"@mod: {_name_of(function)!r} is async or a generator; a handler is a plain function"
-            " that returns an action"
+            f"@mod: {_name_of(function)!r} is a generator; a handler returns one action: use return"
+            " in place of yield"
         )
     if _takes(function, 3):
         return function
@@ -176,6 +181,12 @@ def _three_arguments(function: ModCallable) -> ModCallable:
         f"@mod: {_name_of(function)!r} must take (event, actions, tokenizer);"
         f" it takes {inspect.signature(function)}"
     )
+
+
+def _is_async(function: ModCallable) -> bool:
+    """Whether a function, or an object's `__call__`, is declared with `async def`."""
+    call = getattr(function, "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _takes(function: ModCallable, count: int) -> bool:

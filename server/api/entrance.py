@@ -28,6 +28,9 @@ from server.mods.registry import ModRegistry
 
 _REFUSED = {"use_beam_search": "beam search", "background": "background responses"}
 
+_OURS = ("mods", "stream_removed", "mod_record")
+"""Fields of the body that vLLM does not know."""
+
 _ONLY_TEXT = ("/tokenize", "/count_tokens", "/render", "/derender")
 """Ends of routes that generate nothing: there a mod is looked up, and does not run."""
 
@@ -119,6 +122,7 @@ class Entrance:
             response_format=_format(content),
             show_at_once=content.get("stream_removed", False),
             wants_every_logprob=request.url.path.rstrip("/").endswith("responses"),
+            wants_record=content.get("mod_record", False),
         )
 
     async def _serve(
@@ -210,16 +214,17 @@ def _find_mods(body: bytes, served: Iterable[str]) -> tuple[dict[str, Any], str,
     for name, what in _REFUSED.items():
         if content.get(name):
             raise BadRequestError(f"{what} cannot be combined with mods: leave out one of the two")
-    if not isinstance(content.get("stream_removed", False), bool):
-        raise BadRequestError(
-            f"stream_removed must be true or false, got {content['stream_removed']!r:.80}"
-        )
+    for name in ("stream_removed", "mod_record"):
+        if not isinstance(content.get(name, False), bool):
+            raise BadRequestError(f"{name} must be true or false, got {content[name]!r:.80}")
+    if content.get("mod_record") and content.get("stream"):
+        raise BadRequestError("mod_record comes with a whole answer only: leave out stream")
     return content, base, names
 
 
 def _rewritten(content: dict[str, Any], base: str) -> bytes:
     """The body as vLLM knows it."""
-    rest = {k: v for k, v in content.items() if k not in ("mods", "stream_removed")}
+    rest = {k: v for k, v in content.items() if k not in _OURS}
     return json.dumps({**rest, "model": base}).encode()
 
 

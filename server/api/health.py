@@ -1,4 +1,4 @@
-"""`/healthz`: whether the engine lives and moves, with the reason where it does not."""
+"""`/health` and `/healthz`: whether the engine lives and moves, and the reason if it does not."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from vllm.v1.engine.exceptions import EngineDeadError
 router = APIRouter()
 
 
+@router.get("/health")
 @router.get("/healthz")
-async def healthz(request: Request) -> JSONResponse:
-    """200 `{"status": "ok"}`, or 503 with the reason."""
+async def health(request: Request) -> JSONResponse:
+    """200 with what runs, which models, and what holds of the sandbox; or 503 with the reason."""
+    state = request.app.state
     try:
-        await request.app.state.engine_client.check_health()
+        await state.engine_client.check_health()
     except EngineDeadError as error:
         reason = str(error.__cause__ or (error.args[-1] if error.args else error))
         return JSONResponse({"status": "unhealthy", "reason": reason}, status_code=503)
-    models = [model.name for model in request.app.state.openai_serving_models.base_model_paths]
-    return JSONResponse({"status": "ok", "models": models})
+    models = [model.name for model in state.openai_serving_models.base_model_paths]
+    told = {"status": "ok", "backend": state.concordance_backend, "models": models}
+    return JSONResponse({**told, "sandbox": state.concordance_sandbox})

@@ -10,6 +10,7 @@ from typing import Any
 from mods.runtime.decisions import Fail, Usage
 from server.api.errors import error_body
 from server.engine.call import Call, Removed
+from server.mods.told import told_record
 
 Event = tuple[str | None, dict[str, Any]]
 """An event's name, if it has one, and its JSON."""
@@ -27,6 +28,9 @@ class Shape:
         """Write into a whole answer."""
         self.count(content.get("usage"), call)
         content["mods"] = _provenance(call)
+        if call.wants_record:
+            choices = (call.choices[index] for index in sorted(call.choices))
+            content["mod_record"] = [told_record(choice.record or {}) for choice in choices]
 
     def events(
         self, name: str | None, content: dict[str, Any], call: Call, removed: Sequence[Removed]

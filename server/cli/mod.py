@@ -1,4 +1,4 @@
-"""`concai mod`: upload, list, show and remove the mods of a running server.
+"""`concai mod`: upload, list, show and remove the mods of a running server, and try them out.
 
 An entry point is found here, by parsing and without running anything, so that a mistake shows
 before anything is sent. What the server checks on top it says in its own words.
@@ -11,15 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
+from server.cli import run, trial
 from server.cli.errors import CommandError, located
-from server.cli.service import DEFAULT_URL, ModService
+from server.cli.service import DEFAULT_URL, ModService, Url, UserApiKey
 
-app = typer.Typer(help="Upload, list, show and remove a server's mods.", no_args_is_help=True)
+app = typer.Typer(help="Try mods out; upload, list, show and remove them.", no_args_is_help=True)
+app.command("test")(trial.trial)
+app.command("run")(run.run)
 
-Url = Annotated[str, typer.Option("--url", help="The server.")]
-UserApiKey = Annotated[
-    str | None, typer.Option("--user-api-key", help="Whose mods: sent as X-User-Api-Key.")
-]
 Name = Annotated[str, typer.Argument(help="The mod's name.")]
 
 

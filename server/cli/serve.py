@@ -26,10 +26,15 @@ def serve(
     mods: Annotated[Path | None, typer.Option(help="A folder of mods to load.")] = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
+    trust_mods: Annotated[
+        bool, typer.Option("--trust-mods", help="Run mods without a sandbox.")
+    ] = False,
 ) -> None:
     """Start the server. Any vLLM engine option may follow, such as --max-model-len 2048."""
     refuse_positional(context.args)
-    settings = Settings.load(model=model, mods=mods, host=host, port=port)
+    settings = Settings.load(
+        model=model, mods=mods, host=host, port=port, trust_mods=trust_mods or None
+    )
     check_model(settings.model)
     check_address(settings.host, settings.port)
     prepare_environment(settings)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 import httpx
+import typer
 
 from server.cli.errors import CommandError, located
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+Url = Annotated[str, typer.Option("--url", help="The server.")]
+UserApiKey = Annotated[
+    str | None, typer.Option("--user-api-key", help="Whose mods: sent as X-User-Api-Key.")
+]
 KEY_HEADER = "X-User-Api-Key"
+SECONDS, GENERATION_SECONDS = 30.0, 300.0
+"""How long to wait for an answer, and for one that has to be generated."""
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -25,7 +32,6 @@ class ModService:
             raise CommandError(f"{url} is no address of a server; expected one like {DEFAULT_URL}")
         self._client = httpx.Client(
             headers={KEY_HEADER: user_api_key} if user_api_key else {},
-            timeout=30.0,
             trust_env=address.hostname not in _LOOPBACK,  # no proxy on the way to this machine
         )
 
@@ -59,16 +65,22 @@ class ModService:
         """Unregister a mod."""
         self._send("DELETE", f"/v1/mods/{quote(name, safe='')}")
 
+    def chat(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A chat completion."""
+        return _object(self._send("POST", "/v1/chat/completions", request, GENERATION_SECONDS))
+
     def base_model(self) -> str | None:
         """The first name under which the server serves its model, if it says."""
         models = _object(self._send("GET", "/v1/models")).get("data")
         return str(models[0]["id"]) if models else None
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def _send(
+        self, method: str, path: str, body: dict[str, Any] | None = None, seconds: float = SECONDS
+    ) -> Any:
         try:
-            response = self._client.request(method, self.url + path, json=body)
+            response = self._client.request(method, self.url + path, json=body, timeout=seconds)
         except httpx.TimeoutException:
-            raise CommandError(f"{self.url} did not answer within 30 s") from None
+            raise CommandError(f"{self.url} did not answer within {seconds:.0f} s") from None
         except httpx.HTTPError:
             raise CommandError(
                 f"no server answers at {self.url}: start one with `make serve`, or name another"

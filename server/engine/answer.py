@@ -65,12 +65,13 @@ class Answer:
         """What the engine says of its prompt is not about the client's."""
         self._prompt_replaced = True
 
-    def show(self, floor: int) -> RequestOutput | None:
+    def show(self, floor: int, judged: bool) -> RequestOutput | None:
         """What may be given out now that the engine has gone on; None if nothing new.
 
-        floor: tokens that no mod may take back. The newest token still awaits its verdict.
+        floor: tokens that no mod may take back. judged: whether the newest token is in for good;
+        else it still awaits its verdict.
         """
-        settled = len(self.tokens) - 1
+        settled = len(self.tokens) - (0 if judged else 1)
         if self._call.show_at_once:
             count = settled if self._text.has_stops else len(self.tokens)
         else:

@@ -13,14 +13,16 @@ from typing import Any
 from mods.runtime.decisions import Fail, Usage
 from mods.runtime.host.client import Host
 from mods.runtime.package import Package
+from server.engine.local import LocalHost
 
 
 @dataclass
 class Choice:
-    """What the way out must know of one finished choice."""
+    """What the way out must know of one finished choice. record: as the host gave it."""
 
     usage: Usage
     tool_calls: list[dict[str, Any]] | None = None
+    record: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,16 +39,18 @@ class Call:
     """One HTTP request with mods.
 
     show_at_once: the client prefers tokens at once plus `removed` events. wants_every_logprob: the
-    route cannot print an absent one. choices: by index in the response.
+    route cannot print an absent one. wants_record: the client wants to be told token by token what
+    the mods did. choices: by index in the response.
     """
 
     mods: list[Package]
-    host: Host
+    host: Host | LocalHost
     conversation: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
     response_format: dict[str, Any] | None = None
     show_at_once: bool = False
     wants_every_logprob: bool = False
+    wants_record: bool = False
     prompts: int = 0
     choices: dict[int, Choice] = field(default_factory=dict)
     failure: Fail | None = None

@@ -9,3 +9,4 @@ SEGMENTS = Counter("concordance_segments", "vLLM requests that sessions with mod
 LATE = Counter("concordance_late_segments", "Segments ended because mods missed the soft deadline.")
 TOKENS = Counter("concordance_tokens", "Tokens of sessions with mods, by origin.", ["origin"])
 RUNNING = Gauge("concordance_sessions_running", "Sessions with mods that are under way.")
+QUEUED = Gauge("concordance_requests_queued", "Requests that wait for a place in the engine.")

@@ -32,18 +32,27 @@ def engine_options(settings: Settings, given: Sequence[str]) -> Namespace:
     ours = ["--model", settings.model, "--host", settings.host, "--port", str(settings.port)]
     if settings.is_demo and not _names(given, "--served-model-name"):
         ours += ["--served-model-name", MODEL_NAME]
+    in_workers = settings.backend == "vllm"
     # Each platform's own model runner: the processors' interfaces differ between them.
-    os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0" if current_platform.is_cpu() else "1"
-    if current_platform.is_cpu():
+    second_runner = in_workers and not current_platform.is_cpu()
+    os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "1" if second_runner else "0"
+    if not in_workers:
+        ours += _reference_options(given)
+    elif current_platform.is_cpu():
         ours += _cpu_options(given)
+    if not _names(given, "--scheduling-policy"):
+        ours += ["--scheduling-policy", "priority"]
     options = parser.parse([*ours, *given])
-    processor = CPU_PROCESSOR if current_platform.is_cpu() else GPU_PROCESSOR
-    options.logits_processors = [*(options.logits_processors or ()), processor]
+    if in_workers:
+        processor = GPU_PROCESSOR if second_runner else CPU_PROCESSOR
+        options.logits_processors = [*(options.logits_processors or ()), processor]
     options.override_generation_config = {
         **_sampling_defaults(settings),
         **(options.override_generation_config or {}),
     }
     _refuse_parallel(options)
+    if not in_workers:
+        _refuse_what_needs_a_worker(options)
     validate_parsed_serve_args(options)
     return options
 
@@ -56,6 +65,12 @@ def _cpu_options(given: Sequence[str]) -> list[str]:
     if not asked and "VLLM_CPU_KVCACHE_SPACE" not in os.environ:
         options += ["--kv-cache-memory-bytes", str(CPU_KV_CACHE_BYTES)]
     return options
+
+
+def _reference_options(given: Sequence[str]) -> list[str]:
+    """One request at a time, in float32, which is what a reference is for."""
+    options = ["--max-num-seqs", "1"]
+    return options if _names(given, "--dtype") else [*options, "--dtype", "float32"]
 
 
 def _sampling_defaults(settings: Settings) -> dict[str, Any]:
@@ -90,6 +105,25 @@ def _refuse_parallel(options: Namespace) -> None:
             raise SettingsError(f"{flag} above 1 is not supported together with mods yet; use 1")
     if getattr(options, "speculative_config", None):
         raise SettingsError("speculative decoding is not supported together with mods yet")
+
+
+_NEEDS_A_WORKER = {
+    "enable_lora": "--enable-lora",
+    "quantization": "--quantization",
+    "logits_processors": "--logits-processors",
+    "kv_transfer_config": "--kv-transfer-config",
+    "enable_prompt_embeds": "--enable-prompt-embeds",
+    "enable_return_routed_experts": "--enable-return-routed-experts",
+}
+
+
+def _refuse_what_needs_a_worker(options: Namespace) -> None:
+    """Options that the reference engine would read over in silence."""
+    for name, flag in _NEEDS_A_WORKER.items():
+        if getattr(options, name, None):
+            raise SettingsError(f"{flag} needs CONCORDANCE_BACKEND=vllm; leave it out")
+    if options.logprobs_mode != "raw_logprobs":
+        raise SettingsError("--logprobs-mode must be raw_logprobs with the huggingface backend")
 
 
 def _names(given: Sequence[str], option: str) -> bool:

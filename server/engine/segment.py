@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import vllm.envs as envs
@@ -25,23 +26,30 @@ class SegmentParams:
         reads_logits: bool,
         seed: int,
         streams: bool,
+        reasoning_end: int | None = None,
     ) -> None:
         self._params = params
         self._kind = RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY
         self._seed = seed
         self._host, self._session, self._sentinel = host, session, sentinel
-        self._reads_logits = reads_logits
+        self._reads_logits, self._reasoning_end = reads_logits, reasoning_end
         # Model Runner V2 hashes its noise from seed and position; V1 keeps a generator's state.
         self._reseeds = bool(envs.VLLM_USE_V2_MODEL_RUNNER)
         self._penalties = _penalties(params)
         self._bad_words = _bad_words(params, tokenizer)
 
-    def make(self, resume: Resume, kept: int, max_tokens: int) -> SamplingParams:
-        """Parameters of the segment that starts with `kept` output tokens in its prompt."""
+    def make(
+        self, resume: Resume, kept: int, max_tokens: int, held: Sequence[tuple[str, int, bool]]
+    ) -> SamplingParams:
+        """Parameters of the segment that starts with `kept` output tokens in its prompt.
+
+        held: the constraints in force, as the worker knows them. vLLM's own never sees them.
+        """
         params = self._params.clone()
         params.skip_clone = False
         params.n = 1
         params.output_kind = self._kind
+        params.structured_outputs = None
         params.max_tokens = max_tokens - kept
         params.min_tokens = min(max(0, params.min_tokens - kept), params.max_tokens)
         params.stop = []
@@ -59,11 +67,13 @@ class SegmentParams:
             params.skip_reading_prefix_cache = False
         params.extra_args = {
             **(params.extra_args or {}),
-            **self._args(resume, kept).to_extra_args(),
+            **self._args(resume, kept, held).to_extra_args(),
         }
         return params
 
-    def _args(self, resume: Resume, kept: int) -> SegmentArgs:
+    def _args(
+        self, resume: Resume, kept: int, held: Sequence[tuple[str, int, bool]]
+    ) -> SegmentArgs:
         return SegmentArgs(
             host=self._host,
             session=self._session,
@@ -76,6 +86,10 @@ class SegmentParams:
             seed=self._seed,
             penalties=self._penalties,
             bad_words=self._bad_words,
+            held=held,
+            reasoning_end=self._reasoning_end,
+            quiet=resume.quiet,
+            barred=resume.barred,
         )
 
 

@@ -7,6 +7,7 @@ then the host says what comes next. A token may be shown once the engine has gon
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
@@ -24,9 +25,14 @@ from server.engine import metrics
 from server.engine.answer import Answer
 from server.engine.call import Call, Choice
 from server.engine.given import Given
+from server.engine.local import LocalHost
 from server.engine.segment import SegmentParams
+from server.engine.slots import Slot
 
 mods_log = logging.getLogger("concordance.mods")
+
+PATIENCE_SECONDS = 0.05
+"""How long a session keeps its place in the engine while it waits for its mods."""
 
 session_numbers = itertools.count(1)
 """Our own ids of sessions: never a client's, never used twice."""
@@ -57,9 +63,12 @@ class Session:
         self._prompt = spec.prompt
         self._max_tokens = spec.max_tokens
         self._answer = Answer(given, call, spec.prompt, params, index, choice)
-        self._kept = 0
+        self._kept = self._followed = 0
+        self._held: list[tuple[str, int, bool]] = []
         self._aborted = False
         self._running: str | None = None
+        self._local = call.host if isinstance(call.host, LocalHost) else None
+        self._follows = self._local is not None and (spec.tracked or spec.jump or bool(spec.stop))
         self._segments = SegmentParams(
             params,
             given.tokenizer,
@@ -68,7 +77,8 @@ class Session:
             spec.sentinel,
             any(traits.logits for traits in call.host.traits),
             params.seed if params.seed is not None else spec.session,
-            self._answer.streams,
+            self._answer.streams or self._follows,
+            spec.reasoning_end,
         )
 
     async def outputs(self) -> AsyncGenerator[RequestOutput, None]:
@@ -77,19 +87,27 @@ class Session:
         metrics.RUNNING.inc()
         try:
             step = await self._ask(self._call.host.open(self._spec))
-            while isinstance(step, Resume) and not self._aborted:
-                self._begin(step)
-                async with aclosing(self._segment(step)) as shown:
-                    async for output in shown:
-                        yield output
-                if not self._aborted:
-                    step = await self._ask(self._tail(step))
+            async with self._given.slots.session(self._given.place) as slot:
+                while isinstance(step, Resume) and not self._aborted:
+                    self._begin(step)
+                    failed = await self._prepare(step)
+                    if failed is not None:
+                        step = failed
+                        break
+                    await slot.take()
+                    async with aclosing(self._segment(step)) as shown:
+                        async for output in shown:
+                            yield output
+                    if not self._aborted:
+                        step = await self._patiently(self._tail(step), slot)
             if self._aborted:
-                yield self._answer.abandon(self._floor())
+                yield self._answer.abandon(self._floor(step))
                 return
             reason = "error"
             last = self._end(step)
             reason = "done"
+            if self._call.wants_record:
+                self._call.choices[self._choice].record = await self._close(reason)
             yield last
         finally:
             metrics.RUNNING.dec()
@@ -102,9 +120,13 @@ class Session:
         if self._running is not None:
             await self._given.engine.abort(self._running)
 
-    async def _close(self, reason: str) -> None:
-        """Let the mods know that it is over, and say in the log what they said and did wrong."""
-        record = await self._call.host.close(self._spec.session, reason)
+    async def _close(self, reason: str) -> dict[str, Any]:
+        """Let the mods know that it is over, and say in the log what they said and did wrong.
+
+        Returns what they did; nothing the second time.
+        """
+        tells = self._call.wants_record
+        record = await self._call.host.close(self._spec.session, reason, tells)
         for line in record.get("logs", ()):
             mods_log.info("%s [%s] %s", self._spec.request_id, line["mod"], line["text"])
         for failure in record.get("failures", ()):
@@ -113,6 +135,7 @@ class Session:
                 mods_log.warning(
                     "%s [%s] %s", self._spec.request_id, failure["mod"], trace.rstrip()
                 )
+        return record
 
     async def _ask(self, answer: Awaitable[Next]) -> Next:
         """Wait for the host; what goes wrong with it fails this session alone."""
@@ -121,10 +144,33 @@ class Session:
         except ModError as error:
             return Fail(error.status, error.type, str(error))
 
+    async def _patiently(self, answer: Awaitable[Next], slot: Slot) -> Next:
+        """Wait for the host. A mod that takes its time does so without a place in the engine."""
+        task = asyncio.ensure_future(self._ask(answer))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+            if not done:
+                slot.give()
+            return await task
+        finally:
+            task.cancel()
+
+    async def _prepare(self, resume: Resume) -> Fail | None:
+        """Have the constraints in force ready in the worker."""
+        try:
+            self._held = await self._given.grammars.ready(resume.held)
+        except ModError as error:
+            return Fail(422, error.type, str(error))
+        return None
+
     def _tail(self, resume: Resume) -> Awaitable[Next]:
-        tokens = self._answer.tokens
-        newest = tokens[-1] if len(tokens) > self._kept else -1
-        return self._call.host.tail(self._spec.session, resume.segment, len(tokens), newest)
+        return self._call.host.tail(self._spec.session, resume.segment, *self._newest(resume))
+
+    def _newest(self, resume: Resume) -> tuple[int, int, list[int]]:
+        """Position, newest token, and those before it that the machine may not have been told."""
+        new = self._answer.tokens[self._kept :]
+        untold = new[:-1] if resume.quiet or self._local is not None else []
+        return len(self._answer.tokens), new[-1] if new else -1, untold
 
     def _begin(self, resume: Resume) -> None:
         """Take in what the machine made of the last segment."""
@@ -136,17 +182,18 @@ class Session:
         if resume.max_tokens is not None:
             self._max_tokens = resume.max_tokens
         self._answer.replace(resume.keep, resume.tokens, resume.passed_ends)
-        self._kept = len(self._answer.tokens)
+        self._kept = self._followed = len(self._answer.tokens)
 
     async def _segment(self, resume: Resume) -> AsyncGenerator[RequestOutput, None]:
         """Run one vLLM request; yields what may be shown of the session as it goes."""
-        params = self._segments.make(resume, self._kept, self._max_tokens)
+        params = self._segments.make(resume, self._kept, self._max_tokens, self._held)
+        judged = resume.quiet or self._local is not None
         self._running = f"{self._given.request_id}.{self._spec.session}.{resume.segment}"
         generator = self._given.engine.generate(
             self._given.prompt(self._prompt + self._answer.tokens),
             params,
             self._running,
-            **self._given.arguments,
+            **self._given.arguments_of(resume.segment),
         )
         async with aclosing(generator) as outputs:
             async for output in outputs:
@@ -156,10 +203,22 @@ class Session:
                     raise GenerationError("the engine failed the request")
                 self._aborted = self._aborted or reason == "abort"
                 # What the last tokens of a segment are worth, only the machine can say.
-                if reason is None and self._answer.streams:
-                    shown = self._answer.show(self._floor())
+                if reason is not None:
+                    continue
+                if self._follows and self._follow(resume):
+                    return
+                if self._answer.streams:
+                    shown = self._answer.show(self._floor(resume), judged)
                     if shown is not None:
                         yield shown
+
+    def _follow(self, resume: Resume) -> bool:
+        """Let a machine in this process see each token. Returns whether the segment ends here."""
+        assert self._local is not None
+        position, newest, untold = self._newest(resume)
+        fresh = untold[max(0, self._followed - self._kept) :]
+        self._followed = position
+        return self._local.follow(self._spec.session, resume.segment, position, newest, fresh)
 
     def _end(self, step: Next) -> RequestOutput:
         """The last output. Raises `ModFailure` if the session failed."""
@@ -177,5 +236,9 @@ class Session:
         self._call.failure = self._call.failure or step
         raise ModFailure(step)
 
-    def _floor(self) -> int:
-        return self._call.host.floor(self._spec.session)
+    def _floor(self, step: Next) -> int:
+        """How many tokens nobody may take back any more."""
+        floor = self._call.host.floor(self._spec.session)
+        if isinstance(step, Resume) and step.quiet and step.reach is not None:
+            return max(floor, len(self._answer.tokens) - step.reach)
+        return floor

@@ -86,6 +86,9 @@ class Mod(BaseModel):
     deadline: float | None = Field(description="Seconds one wait may take; null is the server's.")
     created: int = Field(description="Seconds since the epoch.")
     shared: bool = Field(description="Whether the server was started with it, for everybody.")
+    set_aside: str | None = Field(
+        description="Why the mod may not run: its process fell again and again. Null if it may."
+    )
     files: list[File]
 
 
@@ -141,7 +144,7 @@ def files_of(files: dict[str, str], source: bool = False) -> list[File]:
     ]
 
 
-def mod_of(registered: RegisteredMod, source: bool = False) -> Mod:
+def mod_of(registered: RegisteredMod, set_aside: str | None, source: bool = False) -> Mod:
     package, traits = registered.package, registered.traits
     return Mod(
         name=package.name,
@@ -155,5 +158,6 @@ def mod_of(registered: RegisteredMod, source: bool = False) -> Mod:
         deadline=traits.deadline,
         created=int(registered.created),
         shared=not registered.owner,
+        set_aside=set_aside,
         files=files_of(package.files, source),
     )

@@ -1,7 +1,9 @@
 """From an upload to a package, without holding up the requests that are being served.
 
 Parsing a mebibyte of source takes seconds in which nothing else runs in a process, and source can
-be written to exhaust the parser. So what is large is parsed in a process that lives only for it.
+be written to exhaust the parser. So what is large is parsed in a process that lives only for it,
+without the server's secrets, and locked as a mod's process is where the kernel can do that. None of
+the source runs there.
 """
 
 from __future__ import annotations
@@ -10,11 +12,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from mods.runtime.files import PackageError
+from mods.runtime.host.confine.lock import lock
+from mods.runtime.host.confine.terms import CONFINED
 from mods.runtime.package import Package
 
 SMALL = 16 * 1024
@@ -63,7 +68,7 @@ async def _read_apart(payload: bytes) -> bytes:
         __name__,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"},
     )
     try:
         answer, _ = await asyncio.wait_for(process.communicate(payload), PATIENCE)
@@ -89,10 +94,13 @@ def _size(payload: Mapping[str, Any]) -> int:
 
 def main() -> None:
     """Read a payload from standard input, write a `Reading` to standard output."""
+    payload = msgspec.json.decode(sys.stdin.buffer.read())
+    if "import_path" not in payload:
+        # Where the kernel lacks something, what could be given up is given up.
+        with suppress(OSError, ValueError):
+            lock(CONFINED, os.getppid())
     try:
-        reading = Reading(
-            package=Package.from_payload(msgspec.json.decode(sys.stdin.buffer.read()))
-        )
+        reading = Reading(package=Package.from_payload(payload))
     except PackageError as error:
         reading = Reading(refusal=Refusal(str(error), error.param, error.file, error.line))
     sys.stdout.buffer.write(msgspec.json.encode(reading))

@@ -2,7 +2,8 @@
 
 ModError
 ├── UnknownModError         404  no such mod for this caller; names those there are
-└── StartupModError         409  a mod that the server was started with cannot be deleted
+├── StartupModError         409  a mod that the server was started with cannot be deleted
+└── SetAsideError           424  a mod whose process fell too often; says why it fell
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from pathlib import Path
 
 from mods.runtime.compile import Traits
 from mods.runtime.files import PackageError
+from mods.runtime.host.restarts import WINDOW, Restarts
 from mods.runtime.package import Package, check_shared
 from mods.sdk.errors import ModError
 from server.mods.caller import EVERYBODY
+
+FALLS = 5
+"""So many falls of a mod's process within `WINDOW`, and the mod is set aside."""
 
 Check = Callable[[Package, Mapping[str, str]], Awaitable[Traits]]
 """Loads a mod in a process of its own, with the caller's helper modules, and tells its traits.
@@ -39,6 +44,13 @@ class StartupModError(ModError):
     type = "mod_not_deletable"
 
 
+class SetAsideError(ModError):
+    """A caller named a mod that was set aside for them."""
+
+    status = 424
+    type = "mod_set_aside"
+
+
 @dataclass(frozen=True)
 class RegisteredMod:
     """A package that was found to load. created: seconds since the epoch."""
@@ -55,6 +67,8 @@ class _Shelf:
 
     mods: dict[str, RegisteredMod] = field(default_factory=dict)
     shared: dict[str, str] = field(default_factory=dict)
+    aside: dict[str, str] = field(default_factory=dict)
+    """Why each mod that was set aside fell, by the mod's digest."""
 
 
 class ModRegistry:
@@ -65,10 +79,12 @@ class ModRegistry:
 
     def __init__(self) -> None:
         self._shelves: dict[str, _Shelf] = {}
+        self._falls = Restarts()
 
     def register(self, caller: str, package: Package, traits: Traits) -> bool:
         """Keep a mod under its name. Returns whether it replaced one of the caller's."""
         mods = self._shelf(caller).mods
+        self._pardon(caller, package)
         replaced = package.name in mods
         mods[package.name] = RegisteredMod(package, traits, time.time(), caller)
         return replaced
@@ -88,15 +104,43 @@ class ModRegistry:
 
     def delete(self, caller: str, name: str) -> None:
         """Raises `UnknownModError`, or `StartupModError` for a mod that is everybody's."""
-        if self._shelf(caller).mods.pop(name, None) is None:
+        gone = self._shelf(caller).mods.pop(name, None)
+        if gone is None:
             self.get(caller, name)
             raise StartupModError(
                 f"mod {name!r} was loaded when the server started; remove its file and restart"
             )
+        self._pardon(caller, gone.package)
 
     def resolve(self, caller: str, names: Sequence[str]) -> Sequence[Package]:
-        """The packages of a chain, in order. Raises `UnknownModError`."""
-        return [self.get(caller, name).package for name in names]
+        """The packages of a chain, in order. Raises `UnknownModError` and `SetAsideError`."""
+        packages = [self.get(caller, name).package for name in names]
+        for package in packages:
+            why = self.set_aside(caller, package)
+            if why is not None:
+                raise SetAsideError(
+                    f"mod {package.name!r} is set aside: its process fell {FALLS} times within"
+                    f" {WINDOW:.0f} s, at last because {why}; upload it again to try it again"
+                )
+        return packages
+
+    def fell(self, caller: str, package: Package, why: str) -> None:
+        """A process of the caller's fell while this mod ran: set it aside if that goes on.
+
+        For this caller only: what one of them sends to a mod that everybody may use costs the
+        others nothing.
+        """
+        if self._falls.fell((caller, package.digest), time.monotonic()) >= FALLS:
+            self._shelf(caller).aside[package.digest] = why
+
+    def set_aside(self, caller: str, package: Package) -> str | None:
+        """Why the mod may not run for this caller; None if it may."""
+        return self._shelf(caller).aside.get(package.digest)
+
+    def _pardon(self, caller: str, package: Package) -> None:
+        """A mod that was uploaded again gets another chance."""
+        self._shelf(caller).aside.pop(package.digest, None)
+        self._falls.forget((caller, package.digest))
 
     def share(self, caller: str, files: Mapping[str, str]) -> bool:
         """Keep helper modules for all the caller's mods. Returns whether any was replaced.

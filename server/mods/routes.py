@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -11,8 +11,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from mods.runtime.compile import Traits
 from mods.runtime.files import PackageError
 from mods.runtime.package import Package, shared_files
-from mods.sdk.errors import ModError
+from mods.runtime.rehearsal import Rehearsal, Scene
+from mods.sdk.errors import HostError, ModError
 from server.mods.caller import caller_of
+from server.mods.dry_run import DryRun, DryRunReply, reply_of
 from server.mods.errors import ModRoute
 from server.mods.models import (
     Deleted,
@@ -27,9 +29,19 @@ from server.mods.models import (
     mod_of,
 )
 from server.mods.reading import read_package
-from server.mods.registry import Check, ModRegistry
+from server.mods.registry import Check, ModRegistry, RegisteredMod
 
 __all__ = ["ModsState", "caller_of", "router"]
+
+
+Rehearse = Callable[[Sequence[Package], Mapping[str, str], Scene], Awaitable[Rehearsal]]
+"""Runs a chain of mods against a scripted model, in a process of its own. Raises `ModError`."""
+
+
+async def _nowhere(
+    packages: Sequence[Package], shared: Mapping[str, str], scene: Scene
+) -> Rehearsal:
+    raise HostError("this server has no processes for mods")
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class ModsState:
 
     registry: ModRegistry
     check: Check
+    rehearse: Rehearse = _nowhere
 
 
 def _state(request: Request) -> ModsState:
@@ -62,20 +75,21 @@ async def register_mod(
     traits = await _loaded(state, package, state.registry.shared(caller))
     replaced = state.registry.register(caller, package, traits)
     response.status_code = 200 if replaced else 201
-    mod = mod_of(state.registry.get(caller, package.name))
+    mod = _told(state.registry, caller, state.registry.get(caller, package.name))
     return RegisteredReply(**mod.model_dump(), replaced=replaced)
 
 
 @router.get("/v1/mods")
 async def list_mods(state: State, caller: Caller) -> ModList:
     """Every mod that your requests can name."""
-    return ModList(data=[mod_of(mod) for mod in state.registry.list(caller)])
+    registry = state.registry
+    return ModList(data=[_told(registry, caller, mod) for mod in registry.list(caller)])
 
 
 @router.get("/v1/mods/{name}")
 async def show_mod(name: str, state: State, caller: Caller, source: bool = False) -> Mod:
     """One mod; with `?source=true`, its files' sources too."""
-    return mod_of(state.registry.get(caller, name), source)
+    return _told(state.registry, caller, state.registry.get(caller, name), source)
 
 
 @router.delete("/v1/mods/{name}")
@@ -83,6 +97,18 @@ async def delete_mod(name: str, state: State, caller: Caller) -> Deleted:
     """Forget a mod. Requests that already run with it go on."""
     state.registry.delete(caller, name)
     return Deleted(name=name)
+
+
+@router.post("/v1/mods/{name}/dry-run")
+async def dry_run(name: str, asked: DryRun, state: State, caller: Caller) -> DryRunReply:
+    """Run a mod (or several, `a+b`) against a scripted model, and check the laws on it.
+
+    Nothing is generated: it takes a process of its own and at most a few seconds.
+    """
+    packages = state.registry.resolve(caller, name.split("+"))
+    scene = asked.scene()
+    came = await state.rehearse(packages, state.registry.shared(caller), scene)
+    return reply_of(packages, scene, came)
 
 
 @router.post("/sdk", status_code=201, responses={200: {"description": "Replaced"}})
@@ -99,6 +125,10 @@ async def share_modules(
 async def list_shared_modules(state: State, caller: Caller, source: bool = False) -> SharedList:
     """Your helper modules; with `?source=true`, their sources too."""
     return SharedList(data=files_of(dict(state.registry.shared(caller)), source))
+
+
+def _told(registry: ModRegistry, caller: str, mod: RegisteredMod, source: bool = False) -> Mod:
+    return mod_of(mod, registry.set_aside(caller, mod.package), source)
 
 
 async def _loaded(state: ModsState, package: Package, shared: Mapping[str, str]) -> Traits:

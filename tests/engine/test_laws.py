@@ -60,7 +60,7 @@ def lawful(event, actions, tokenizer):
         asked = get_conversation()[-1]["content"]
         if asked == "report":
             return actions.force_output(f"{len(checked)} {broken[:3]}")
-        dice[rid], told[rid] = random.Random(asked), conversation._current
+        dice[rid], told[rid] = random.Random(asked), conversation._current.get()
     if rid not in dice:
         return actions.noop()
     answer = watched(event, actions, tokenizer)

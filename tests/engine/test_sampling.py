@@ -270,8 +270,7 @@ def test_usage_is_right_in_a_stream(live: Live, rewrite: str) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"response_format": {"type": "json_object"}},
-        {"structured_outputs": {"regex": "a+"}},
+        {"thinking_token_budget": 5},
         {"use_beam_search": True, "n": 2},
     ],
 )

@@ -162,7 +162,7 @@ def test_arguments_that_cannot_be_read_cost_nobody_else_anything(
 
 
 def test_the_segments_arguments_survive_the_way_through_sampling_parameters() -> None:
-    sent = segment(4, kept=3, bad_words=[[1, 2], [3]], reads_logits=True)
+    sent = segment(4, kept=3, bad_words=[[1, 2], [3]], reads_logits=True, held=[], barred=[])
     tested = processor(FakeFeeds())
     asked = SamplingParams(extra_args={"theirs": 1, **sent.to_extra_args()})
     tested.update_state(update(added=[(0, asked, [1], [])]))

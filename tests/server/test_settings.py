@@ -104,10 +104,11 @@ def test_every_malformed_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch)
     assert "CONCORDANCE_TOP_P=2" in str(refusal.value)
 
 
-def test_the_huggingface_backend_is_refused_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CONCORDANCE_BACKEND", "huggingface")
-    with pytest.raises(SettingsError, match="huggingface backend is not available, only vllm is"):
-        Settings.load()
+@pytest.mark.parametrize("name", ["huggingface", "HuggingFace", "hf", "vllm", "VLLM"])
+def test_a_backend_goes_by_its_name_in_any_case(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().backend == "vllm"
+    monkeypatch.setenv("CONCORDANCE_BACKEND", name)
+    assert Settings.load().backend == ("vllm" if name.lower() == "vllm" else "huggingface")
 
 
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,20 @@
 """
 
 from mods.sdk.conversation import get_conversation, get_schemas, tool_call_pairs
+from mods.sdk.self_prompt import self_prompt_mod
 from mods.sdk.serialization import serialize_mod
 from mods.sdk.tokenizer import tokenize
 
-from . import actions, conversation, serialization, tokenizer, types
+from . import (
+    actions,
+    conversation,
+    flow,
+    self_prompt,
+    serialization,
+    strategies,
+    tokenizer,
+    types,
+)
 from .mod import (
     ActionBuilder,
     InvalidActionError,
@@ -72,12 +82,16 @@ __all__ = [
     "actions",
     "conversation",
     "create_mod",
+    "flow",
     "for_event",
     "get_conversation",
     "get_schemas",
     "mod",
+    "self_prompt",
+    "self_prompt_mod",
     "serialization",
     "serialize_mod",
+    "strategies",
     "tokenize",
     "tokenizer",
     "tool_call_pairs",

@@ -7,10 +7,12 @@ import traceback
 from typing import Any
 
 from mods.runtime.decisions import Fail, Next
-from mods.runtime.host.frames import frame
+from mods.runtime.host.frames import MAX_ANSWER, FrameTooLongError, frame
 from mods.runtime.host.protocol import Closed, Loaded, LoadFailed, Reply
 from mods.sdk.errors import ModError, ModRaisedError
 
+MAX_MESSAGE = 16_384
+"""Characters of a failure's message at most."""
 _UNSENDABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 
@@ -40,10 +42,11 @@ def load_failed(error: BaseException, prints: list[str]) -> LoadFailed:
 def answer_frame(answer: Reply | Closed | Loaded | LoadFailed) -> bytes:
     """The answer as a frame. What cannot be sent as it is, is made plain, or left out.
 
-    Mods put lone surrogates, huge integers and objects into tool calls, messages and traces.
+    Mods put lone surrogates, huge integers and objects into tool calls, messages and traces, and
+    print more than anybody reads.
     """
     try:
-        return frame(answer)
+        return frame(answer, MAX_ANSWER)
     except _UNSENDABLE as error:
         reason = f"{type(error).__name__}: {readable(error)}"
     if isinstance(answer, Closed):
@@ -55,16 +58,32 @@ def answer_frame(answer: Reply | Closed | Loaded | LoadFailed) -> bytes:
 def _plain_failure(answer: Next, reason: str) -> Fail:
     if not isinstance(answer, Fail):
         return failure(ModError(f"what the mod answered cannot be sent: {reason}"))
-    message = answer.message.encode("utf-8", "replace").decode()
+    message = answer.message[:MAX_MESSAGE].encode("utf-8", "replace").decode()
     return Fail(answer.status, answer.type, message, answer.usage)
 
 
 def _record_frame(answer: Closed, reason: str) -> bytes:
     try:
-        return frame(Closed(answer.id, _plain(answer.record)))
+        record = _plain(answer.record)
+        while True:
+            try:
+                return frame(Closed(answer.id, record), MAX_ANSWER)
+            except FrameTooLongError:
+                _shed(record)
     except _UNSENDABLE:
-        note = {"message": f"the record of this session cannot be sent: {reason}"}
+        note = {"mod": "", "message": f"the record of this session cannot be sent: {reason}"}
         return frame(Closed(answer.id, {"failures": [note]}))
+
+
+def _shed(record: dict[str, Any]) -> None:
+    """Drop the second half of every list in the record. Raises ValueError if there is none."""
+    lists = [entries for entries in record.values() if isinstance(entries, list) and entries]
+    if not lists:
+        raise ValueError("it is too long")
+    for entries in lists:
+        kept = len(entries) // 2
+        record["dropped"] = record.get("dropped", 0) + len(entries) - kept
+        del entries[kept:]
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:

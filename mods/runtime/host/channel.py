@@ -8,22 +8,29 @@ from typing import Any, cast
 
 import msgspec
 
-from mods.runtime.host.frames import Frames, FrameTooLongError, frame
+from mods.runtime.host.frames import MAX_FRAME, Frames, frame
 
 
 class Channel(asyncio.Protocol):
-    """Decodes what comes; a message that cannot be decoded ends the connection."""
+    """Decodes what comes; a message that cannot be decoded, or is too long, ends the connection.
+
+    heard(message) may end it too, by raising ValueError. broke(error): why it ended, told first.
+    most: bytes in one message.
+    """
 
     def __init__(
         self,
         decode: Callable[[bytearray], Any],
         heard: Callable[[Any], None],
         ended: Callable[[], None],
+        broke: Callable[[Exception], None] | None = None,
+        most: int = MAX_FRAME,
     ) -> None:
         self._decode = decode
         self._heard = heard
         self._ended = ended
-        self._frames = Frames()
+        self._broke = broke
+        self._frames = Frames(most)
         self._transport: asyncio.Transport | None = None
 
     def send(self, message: Any) -> None:
@@ -39,12 +46,15 @@ class Channel(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._transport is None:
+            return
         try:
             for body in self._frames.add(data):
                 self._heard(self._decode(body))
-        except (FrameTooLongError, msgspec.MsgspecError):
-            if self._transport is not None:
-                self._transport.abort()
+        except (ValueError, msgspec.MsgspecError) as error:
+            self._transport.abort()
+            if self._broke is not None:
+                self._broke(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None

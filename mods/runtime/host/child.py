@@ -1,4 +1,4 @@
-"""From a fork of the zygote to a host: let go of what is the zygote's, then serve."""
+"""From a fork of the zygote to a host: let go of what is the zygote's, lock, then serve."""
 
 from __future__ import annotations
 
@@ -10,16 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from mods.runtime.host.confine import confine
+from mods.runtime.host.confine.lock import lock
+from mods.runtime.host.confine.terms import Terms
 from mods.runtime.host.loop import HostLoop
 from mods.runtime.host.page import Page
 from mods.runtime.host.parent import die_with
 from mods.runtime.host.sessions import Loader, Sessions
 from mods.runtime.host.speech import Speech
+from mods.runtime.spans import Matchers
 
 
 def become_host(
-    zygote: int, listener: socket.socket, page: Page, tokenizer: Any, loader: Loader
+    zygote: int,
+    listener: socket.socket,
+    page: Page,
+    tokenizer: Any,
+    matchers: Matchers | None,
+    loader: Loader,
+    terms: Terms,
 ) -> None:
     """Serve until the API is gone. Runs in the child of a fork; the caller ends the process."""
     die_with(zygote)
@@ -28,8 +36,10 @@ def become_host(
     _keep_only(listener.fileno())
     speech = _silence()
     np.random.seed()
-    confine()
-    HostLoop(listener, Sessions(tokenizer, loader, page, speech)).run()
+    # Again, so that who connects from here on is told this process's id, and not the zygote's.
+    listener.listen(128)
+    lock(terms, zygote)
+    HostLoop(listener, Sessions(tokenizer, loader, page, speech, matchers)).run()
 
 
 def _keep_only(descriptor: int) -> None:

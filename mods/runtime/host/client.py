@@ -9,34 +9,56 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mods.runtime.compile import Traits
 from mods.runtime.decisions import Next, SessionSpec
 from mods.runtime.host.channel import Channel
 from mods.runtime.host.files import page_path, socket_path
-from mods.runtime.host.frames import FrameTooLongError
+from mods.runtime.host.frames import MAX_ANSWER, FrameTooLongError
+from mods.runtime.host.hearsay import (
+    Nonsense,
+    check_reply,
+    decode_answer,
+    fit_load,
+    fit_record,
+)
 from mods.runtime.host.page import PageReader
 from mods.runtime.host.protocol import (
     API,
-    FROM_HOST,
     Close,
+    Closed,
     Hello,
     Load,
     Loaded,
     LoadFailed,
     Open,
+    Rehearse,
     Reply,
     Tail,
 )
+from mods.runtime.host.usage import Queueing
 from mods.runtime.package import Package
+from mods.runtime.rehearsal import Rehearsal, Scene
+from mods.runtime.waiting import MAX_DEADLINE
 from mods.sdk.errors import BY_TYPE, HostError, ModError
 
 LOAD_SECONDS = 10.0
 """Time for a chain to be imported."""
+REHEARSAL_SECONDS = 5.0
+"""Time for the last run of a rehearsal, which may begin when its own time is nearly over."""
+OUTSIDE_SECONDS = 0.1
+"""Beyond one hard deadline: processor time, or sleep, in which a host that owes an answer may begin
+no handler call. It is stuck then, where a mod put code that is no handler's."""
 STALL_FACTOR = 10
-"""A host that owes an answer and begins no handler call for this many hard deadlines is stuck
-where the page does not show it."""
+"""A host that owes an answer gives one within this many hard deadlines for each of its sessions,
+whatever its page says of itself: the page is the host's own word."""
 WORD_OF_DEATH_SECONDS = 0.5
 """After its connection ended, how long to wait for the zygote to say how a host died."""
+
+
+Kind = type[Reply] | type[Closed]
+"""Which answer a call gets."""
 
 
 class Host:
@@ -70,13 +92,21 @@ class Host:
         self._deadline = deadline
         self._got_busy = got_busy
         self._lost = lost
-        self._calls: dict[int, tuple[int, asyncio.Future[Any]]] = {}
-        """(session, answer) by number."""
+        self._calls: dict[int, tuple[int, Kind, asyncio.Future[Any]]] = {}
+        """(session, kind of answer, answer) by number."""
+        self._specs: dict[int, SessionSpec] = {}
+        """What each session was opened with: its answers are checked against it."""
         self._numbers = 0
         self._loading: asyncio.Future[Loaded | LoadFailed] | None = None
         self._channel: Channel | None = None
         self._progress = (-1, 0.0)
         """(handler calls, loop time) when the watchdog last saw the host begin a call."""
+        self._suspected: tuple[float, float] | None = None
+        """(loop time, seconds queued for a processor) when it first seemed to be stuck."""
+        self._leisure = 0.0
+        """Seconds that one answer may take beyond what is usual."""
+        self._answered = 0.0
+        """Loop time of its last answer, or of the first call since nothing was owed."""
 
     @property
     def alive(self) -> bool:
@@ -94,11 +124,15 @@ class Host:
         if self.end is not None:
             raise HostError(str(self.end))
         self._send(Hello(API))
-        self._send(Load(list(packages), dict(shared)))
+        self._send(Load(list(packages), dict(shared), self._deadline))
         try:
             answer = await asyncio.wait_for(self._loading, LOAD_SECONDS)
         except TimeoutError:
             raise ModError(f"importing the mod took longer than {LOAD_SECONDS:.0f} s") from None
+        try:
+            answer = fit_load(packages, answer)
+        except Nonsense as error:
+            raise HostError(f"the process of {self._mods()} answered nonsense: {error}") from None
         self.prints = answer.prints
         if isinstance(answer, LoadFailed):
             raise _error(answer)
@@ -110,40 +144,63 @@ class Host:
         Whatever else comes of it, a failure or a cancellation, the session is to be closed.
         """
         self.sessions[spec.session] = -1
+        self._specs[spec.session] = spec
         self.leased_until = 0.0
         try:
             answer: Next = await self._call(lambda number: Open(number, spec), spec.session)
         except HostError:
-            self.sessions.pop(spec.session, None)
+            self._drop(spec.session)
             raise
         return answer
 
-    async def tail(self, session: int, segment: int, position: int, token: int) -> Next:
+    async def tail(
+        self, session: int, segment: int, position: int, token: int, earlier: Sequence[int] = ()
+    ) -> Next:
         """Tell of a segment's end: the arguments of `Machine.tail`. Raises HostError."""
         answer: Next = await self._call(
-            lambda number: Tail(number, session, segment, position, token), session
+            lambda number: Tail(number, session, segment, position, token, list(earlier)), session
         )
         return answer
 
-    async def close(self, session: int, reason: str) -> dict[str, Any]:
-        """End a session and give its record; {} if it is closed already or the host has ended."""
+    async def close(self, session: int, reason: str, tells: bool = False) -> dict[str, Any]:
+        """End a session and give its record; {} if it is closed already or the host has ended.
+
+        tells: with its output, as `output`: a `Piece` for each token.
+        """
         if session not in self.sessions:
             return {}
         try:
             record: dict[str, Any] = await self._call(
-                lambda number: Close(number, session, reason), session
+                lambda number: Close(number, session, reason, tells), session, Closed
             )
         except HostError:
             return {}
         finally:
-            self.sessions.pop(session, None)
+            self._drop(session)
             self.last_used = asyncio.get_running_loop().time()
         return record
+
+    async def rehearse(self, scene: Scene) -> Rehearsal:
+        """Have the chain run against a scripted model. Raises HostError if it does not come to
+        its end in time.
+        """
+        self._leisure = scene.seconds + REHEARSAL_SECONDS
+        asked = self._call(lambda number: Rehearse(number, scene), -1, Closed)
+        try:
+            return msgspec.convert(await asyncio.wait_for(asked, self._leisure), Rehearsal)
+        except TimeoutError:
+            raise HostError(f"{self._mods()} took longer than {self._leisure:g} s") from None
+        except msgspec.ValidationError as error:
+            raise HostError(f"the process of {self._mods()} answered nonsense: {error}") from None
 
     def floor(self, session: int) -> int:
         """How many output tokens of an open session no mod may take back; 0 if unknown."""
         slot = self.sessions.get(session, -1)
         return self._page.floor(slot) if self._page is not None and slot >= 0 else 0
+
+    def seat(self) -> int:
+        """Which mod of the chain runs, or ran last, as its page says; 0 once it has ended."""
+        return self._page.running()[2] if self._page is not None else 0
 
     def overdue(self) -> HostError | None:
         """What to say if one handler call has run longer than its mod's hard deadline."""
@@ -161,7 +218,7 @@ class Host:
         if self.end is not None:
             return
         self.end = error
-        waiting = [answer for _, answer in self._calls.values()]
+        waiting = [answer for _, _, answer in self._calls.values()]
         for answer in waiting if self._loading is None else [*waiting, self._loading]:
             if not answer.done():
                 answer.set_exception(HostError(str(error)))
@@ -169,9 +226,9 @@ class Host:
         if self._page is not None:
             self._page.close()
 
-    def died(self, code: int) -> None:
-        """The zygote says how the process ended."""
-        self.fail(HostError(f"the process of {self._mods()} {_death(code)}"))
+    def death(self, code: int) -> HostError:
+        """What to say when the zygote has told how the process ended."""
+        return HostError(f"the process of {self._mods()} {_death(code)}")
 
     def disconnect(self) -> None:
         if self._channel is not None:
@@ -182,7 +239,10 @@ class Host:
         try:
             self._page = PageReader(page_path(self._run_dir, self.name))
             _, self._channel = await loop.create_unix_connection(
-                lambda: Channel(FROM_HOST.decode, self._heard, self._disconnected), self.address
+                lambda: Channel(
+                    decode_answer, self._heard, self._disconnected, self._broke, MAX_ANSWER
+                ),
+                self.address,
             )
         except OSError as error:
             raise HostError(f"{self._mods()} cannot be reached: {error}") from error
@@ -191,12 +251,13 @@ class Host:
         assert self._channel is not None, "load() comes first"
         self._channel.send(message)
 
-    async def _call(self, message: Callable[[int], Any], session: int) -> Any:
+    async def _call(self, message: Callable[[int], Any], session: int, wanted: Kind = Reply) -> Any:
         if self.end is not None:
             raise HostError(str(self.end))
         loop = asyncio.get_running_loop()
         if not self._calls:
-            self._progress = (-1, loop.time())
+            self._answered = loop.time()
+            self._progress = (-1, self._answered)
         self._numbers += 1
         number = self._numbers
         answer: asyncio.Future[Any] = loop.create_future()
@@ -204,21 +265,47 @@ class Host:
             self._send(message(number))
         except (OverflowError, TypeError, UnicodeError, FrameTooLongError) as error:
             raise ModError(f"the request cannot be given to its mods: {error}") from error
-        self._calls[number] = session, answer
+        self._calls[number] = session, wanted, answer
         self.last_used = loop.time()
         self._got_busy()
         return await answer
 
     def _heard(self, message: Any) -> None:
+        """An answer. Raises `Nonsense` for one that nobody asked for, or that cannot be."""
         if isinstance(message, (Loaded, LoadFailed)):
-            if self._loading is not None and not self._loading.done():
-                self._loading.set_result(message)
+            if self._loading is None or self._loading.done():
+                raise Nonsense("that it has loaded, unasked")
+            self._loading.set_result(message)
             return
-        session, answer = self._calls.pop(message.id, (-1, None))
-        if isinstance(message, Reply) and session in self.sessions:
+        if message.id not in self._calls:
+            raise Nonsense("what nobody asked")
+        session, wanted, answer = self._calls[message.id]
+        if not isinstance(message, wanted):
+            raise Nonsense("another question than was asked")
+        result = self._result(session, message)
+        del self._calls[message.id]
+        self._answered = asyncio.get_running_loop().time()
+        if not answer.done():
+            answer.set_result(result)
+
+    def _result(self, session: int, message: Reply | Closed) -> Any:
+        if isinstance(message, Closed):
+            return fit_record(message.record)
+        spec = self._specs.get(session)
+        if spec is not None:
+            check_reply(spec, message)
             self.sessions[session] = message.slot
-        if answer is not None and not answer.done():
-            answer.set_result(message.next if isinstance(message, Reply) else message.record)
+        return message.next
+
+    def _drop(self, session: int) -> None:
+        self.sessions.pop(session, None)
+        self._specs.pop(session, None)
+
+    def _broke(self, error: Exception) -> None:
+        """It said what cannot be understood, or must not be acted upon."""
+        self._lost(
+            self, HostError(f"the process of {self._mods()} answered nonsense: {str(error)[:500]}")
+        )
 
     def _disconnected(self) -> None:
         """The connection ends a moment before the zygote tells how the process did."""
@@ -227,7 +314,7 @@ class Host:
 
     def _deadline_of(self, seat: int) -> float:
         declared = self.traits[seat].deadline if 0 <= seat < len(self.traits) else None
-        return max(self._deadline, declared or 0.0)
+        return max(self._deadline, min(declared or 0.0, MAX_DEADLINE))
 
     def _late(self, seat: int, deadline: float) -> HostError:
         name = self.traits[seat].name if 0 <= seat < len(self.traits) else "?"
@@ -237,15 +324,34 @@ class Host:
         )
 
     def _stuck(self, calls: int) -> HostError | None:
-        """Backstop: an answer is owed, and no handler call has begun for very long."""
+        """Backstop: an answer is owed, and there is no sign of it, or none that counts."""
         now = asyncio.get_running_loop().time()
         if not self._calls or calls != self._progress[0]:
-            self._progress = (calls, now)
+            self._progress, self._suspected = (calls, now), None
+        if not self._calls:
             return None
         longest = max((self._deadline_of(seat) for seat in range(len(self.traits))), default=1.0)
-        if now - self._progress[1] <= STALL_FACTOR * longest:
+        due = STALL_FACTOR * longest * max(1, len(self.sessions)) + self._leisure
+        silent = now - self._answered > due
+        idle = now - self._progress[1] > longest and self._idles(now)
+        if not silent and not idle:
             return None
         return HostError(f"the process of {self._mods()} gives no answer; it was stopped")
+
+    def _idles(self, now: float) -> bool:
+        """Whether it had `OUTSIDE_SECONDS` since it was first suspected, and was let run."""
+        queued = self._queued()
+        if self._suspected is None:
+            self._suspected = now, queued
+        since, before = self._suspected
+        return now - since - (queued - before) > OUTSIDE_SECONDS
+
+    def _queued(self) -> float:
+        queueing = Queueing(self.pid)
+        try:
+            return queueing.seconds() or 0.0
+        finally:
+            queueing.close()
 
     def _mods(self) -> str:
         names = ", ".join(repr(traits.name) for traits in self.traits)

@@ -1,15 +1,15 @@
 """The worker's side: every step's rows to the hosts, and their decisions back, synchronously.
 
 Runs inside the engine's step, which carries everybody's requests: nothing here raises for what a
-host does, and nothing waits beyond a bound. A host that is late, gone or talks nonsense is
-missing from the answer, and its rows end their segments.
+host does, and nothing waits, reads or counts beyond a bound. A host that is late, gone or talks
+nonsense is missing from the answer, and its rows end their segments.
 """
 
 from __future__ import annotations
 
-import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from mods.runtime.decisions import Decision
 from mods.runtime.host.arena import ArenaFile
-from mods.runtime.host.frames import Frames, FrameTooLongError, frame
+from mods.runtime.host.cells import bound_cells
+from mods.runtime.host.decoding import decode
+from mods.runtime.host.frames import MAX_VERDICTS, Frames, FrameTooLongError, frame
 from mods.runtime.host.page import PageReader
 from mods.runtime.host.protocol import (
     TO_WORKER,
@@ -33,15 +35,24 @@ from mods.runtime.host.protocol import (
     Hello,
     Verdicts,
 )
+from mods.runtime.host.usage import Queueing
 
 CONNECT_SECONDS = 0.02
 GRACE_SECONDS = 0.08
-"""How much longer a step waits, once, for a host that has not begun: the machine is busy, and no
-mod is to blame. A host that has begun gets none."""
+"""How much longer a step waits at most for a host that has not begun: the machine is busy, and no
+mod is to blame. A host that has begun gets nothing."""
+GRACE_STEP = 0.01
+"""The grace is given in pieces. The first is given on the word of the host's page, which a mod can
+forge; every other only if the kernel says that the process waits for a processor."""
+CATCH_UP_SECONDS = 0.002
+"""How long to read, before a feed, what a host has said since it was last asked."""
 MAX_UNSENT = 16 * 2**20
 """Bytes that may wait for a host that does not read; past that it is given up."""
 MAX_REMEMBERED = 10_000
 """Addresses of dead hosts that are remembered; addresses are never used twice."""
+
+
+_CREDENTIALS = struct.Struct("=3i")
 
 
 class Link:
@@ -58,39 +69,57 @@ class Link:
         self.stream.setblocking(False)
         self.address = address
         self.unsent = bytearray(frame(Hello(WORKER)))
+        self.going: list[int] = []
+        """Descriptors that go along with the next bytes sent: no later than their message."""
         self._page = _page_beside(address)
         self._calls_before = 0
+        self._queueing = Queueing(_pid_behind(self.stream))
+        self._queued: float | None = None
+        """How long it had waited for a processor when this step last looked."""
         self.owed: dict[int, int] = {}
         """Feeds without an answer yet: number of rows by seq."""
         self.current = 0
         """The seq of this step's feed, 0 if there is none."""
         self.verdicts: Verdicts | None = None
         self.arena: ArenaFile | None = None
-        self._frames = Frames()
+        self._frames = Frames(MAX_VERDICTS)
 
     def flush(self) -> None:
         """Send what can be sent without waiting. Raises OSError if the host is gone."""
         with suppress(BlockingIOError):
             while self.unsent:
-                del self.unsent[: self.stream.send(self.unsent)]
+                del self.unsent[: self._send()]
         if len(self.unsent) > MAX_UNSENT:
             raise OSError("the host does not read")
 
-    def receive(self) -> None:
-        """Take in the verdicts that have come. Raises OSError, ValueError or MsgspecError."""
+    def _send(self) -> int:
+        if not self.going:
+            return self.stream.send(self.unsent)
+        sent = socket.send_fds(self.stream, [self.unsent], self.going)
+        self.going.clear()
+        return sent
+
+    def receive(self, until: float) -> None:
+        """Take in the verdicts that have come, or their beginning if that takes too long.
+
+        until: `time.monotonic()` after which to stop. Raises OSError, ValueError or MsgspecError.
+        """
         with suppress(BlockingIOError):
             while self.owed:
                 data = self.stream.recv(2**16)
                 if not data:
                     raise OSError("the host closed its connection")
                 for body in self._frames.add(data):
-                    self._take(TO_WORKER.decode(body))
+                    self._take(decode(TO_WORKER, body))
+                if time.monotonic() > until:
+                    return
 
     def begin(self, seq: int, rows: int) -> None:
         """A feed with this number is on its way."""
         self.current, self.verdicts = seq, None
         self.owed[seq] = rows
         self._calls_before = self._calls()
+        self._queued = None
 
     @property
     def awaited(self) -> bool:
@@ -98,17 +127,26 @@ class Link:
         return bool(self.current) and self.verdicts is None
 
     def starved(self) -> bool:
-        """Whether the host is awaited and no handler of it has run since the feed was sent."""
+        """Whether the host is awaited, has begun nothing since the feed, and is not let run.
+
+        To be asked again every `GRACE_STEP`: it compares with the last time.
+        """
         if not self.awaited or self._page is None:
             return False
         started, calls, _ = self._page.running()
-        return not started and calls == self._calls_before
+        if started or calls != self._calls_before:
+            return False
+        before, self._queued = self._queued, self._queueing.seconds()
+        if before is None or self._queued is None:
+            return True
+        return self._queued - before >= GRACE_STEP / 2
 
     def _calls(self) -> int:
         return self._page.running()[1] if self._page is not None else 0
 
     def close(self) -> None:
         self.stream.close()
+        self._queueing.close()
         if self._page is not None:
             self._page.close()
         if self.arena is not None:
@@ -119,7 +157,14 @@ class Link:
         if self.owed.pop(verdicts.seq, None) != len(verdicts.decisions):
             raise ValueError("verdicts that nobody asked for")
         if verdicts.seq == self.current:
+            bound_cells(verdicts.decisions)
             self.verdicts = verdicts
+
+
+def _pid_behind(stream: socket.socket) -> int:
+    """The process that listens at the other end."""
+    credentials = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(credentials)[0])
 
 
 def _page_beside(address: str) -> PageReader | None:
@@ -132,8 +177,7 @@ def _page_beside(address: str) -> PageReader | None:
 class Feeds:
     """Links by address. One step is any number of `send`s, one a host, and then one `collect`.
 
-    run_dir: where arenas are made; a host whose socket lies elsewhere is not spoken to. None:
-    arenas lie beside the socket.
+    run_dir: the folder of the hosts' sockets; one that lies elsewhere is not spoken to. None: any.
     """
 
     def __init__(self, run_dir: Path | None = None) -> None:
@@ -143,7 +187,6 @@ class Feeds:
         self._by_descriptor: dict[int, Link] = {}
         self._poll = select.epoll()
         self._numbers = count(1)
-        self._arenas = count(1)
 
     def send(
         self,
@@ -171,22 +214,25 @@ class Feeds:
         more. Ends the step.
         """
         answers: dict[str, list[Decision]] = {}
-        grace = GRACE_SECONDS
+        limit = deadline + GRACE_SECONDS
         while any(link.awaited for link in self._links.values()):
             left = deadline - time.monotonic()
-            if left <= 0 and grace and any(link.starved() for link in self._links.values()):
-                deadline, grace = deadline + grace, 0.0
+            for descriptor, events in self._poll.poll(max(0.0, left)):
+                self._tend(self._by_descriptor[descriptor], events, deadline)
+            if left > 0:
                 continue
-            ready = self._poll.poll(max(0.0, left))
-            for descriptor, events in ready:
-                self._tend(self._by_descriptor[descriptor], events)
-            if not ready and left <= 0:
+            if deadline >= limit or not self._any_starved():
                 break
+            deadline = min(limit, time.monotonic() + GRACE_STEP)
         for link in self._links.values():
             if link.verdicts is not None:
                 answers[link.address] = link.verdicts.decisions
             link.current = 0
         return answers
+
+    def _any_starved(self) -> bool:
+        starved = [link for link in self._links.values() if link.starved()]
+        return bool(starved)
 
     def row(self, address: str, index: int) -> NDArray[np.float32]:
         """The whole row that came with a `Shape(row=True)`: float32, shape [as the mod gave].
@@ -219,7 +265,7 @@ class Feeds:
         self, link: Link, rows: Sequence[FeedRow], logits: NDArray[np.float32] | None
     ) -> None:
         assert not link.current, f"two feeds for {link.address} in one step"
-        link.receive()
+        link.receive(time.monotonic() + CATCH_UP_SECONDS)
         # While the host owes an answer it may still read or write the arena.
         shared = logits is not None and not link.owed
         if shared and logits is not None:
@@ -234,16 +280,16 @@ class Feeds:
         """Put rows into the host's arena, which is made or grown first where it must be."""
         count_, vocabulary = logits.shape
         if link.arena is None or not link.arena.holds(count_, vocabulary):
-            folder = self._run_dir or Path(link.address).parent
-            name = f"{Path(link.address).stem}.{os.getpid()}.{next(self._arenas)}.rows"
-            fresh = ArenaFile(folder / name, count_, vocabulary)
+            fresh = ArenaFile(count_, vocabulary)
             if link.arena is not None:
+                # Nothing is owed, so nothing waits to be sent: the old descriptor has gone over.
                 link.arena.close()
             link.arena = fresh
-            link.unsent += frame(Arena(str(fresh.path), fresh.rows, vocabulary))
+            link.going.append(fresh.descriptor)
+            link.unsent += frame(Arena(fresh.rows, vocabulary))
         link.arena.write(logits)
 
-    def _tend(self, link: Link, events: int) -> None:
+    def _tend(self, link: Link, events: int, until: float) -> None:
         try:
             if events & select.EPOLLOUT:
                 link.flush()
@@ -252,7 +298,7 @@ class Feeds:
             if events & ~select.EPOLLOUT:
                 if not link.owed:
                     raise OSError("the host speaks unasked, or closed its connection")
-                link.receive()
+                link.receive(until)
         except (OSError, FrameTooLongError, ValueError, msgspec.MsgspecError):
             self._lose(link)
 

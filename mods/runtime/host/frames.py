@@ -13,24 +13,36 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 MAX_FRAME = 64 * 2**20
 """Bytes in one message at most; the other side of a longer one is taken to be broken."""
+MAX_VERDICTS = 6 * 2**20
+"""Bytes in a host's decisions for one step at most: the engine waits while they are read."""
+MAX_ANSWER = 2**20
+"""Bytes in a host's answer to the API at most: everybody's requests wait while it is read."""
 
 
 class FrameTooLongError(ValueError):
     """The other side announced a message longer than `MAX_FRAME`."""
 
 
-def frame(message: Any) -> bytes:
-    """The message as it goes over the wire. Raises what msgspec raises if it cannot be encoded."""
+def frame(message: Any, most: int | None = None) -> bytes:
+    """The message as it goes over the wire. Raises what msgspec raises if it cannot be encoded.
+
+    most: bytes in it, `MAX_FRAME` if None; `FrameTooLongError` if it has more.
+    """
     body = _ENCODER.encode(message)
-    if len(body) > MAX_FRAME:
-        raise FrameTooLongError(f"a message of {len(body)} bytes; at most {MAX_FRAME} may be sent")
+    most = MAX_FRAME if most is None else most
+    if len(body) > most:
+        raise FrameTooLongError(f"a message of {len(body)} bytes; at most {most} may be sent")
     return _LENGTH.pack(len(body)) + body
 
 
 class Frames:
-    """Bytes in, whole messages out; a partial message waits for its rest."""
+    """Bytes in, whole messages out; a partial message waits for its rest.
 
-    def __init__(self) -> None:
+    most: bytes in one message.
+    """
+
+    def __init__(self, most: int = MAX_FRAME) -> None:
+        self.most = most
         self._buffer = bytearray()
 
     def add(self, data: bytes) -> Iterator[bytearray]:
@@ -43,9 +55,9 @@ class Frames:
         start = 0
         while len(buffer) - start >= 4:
             (length,) = _LENGTH.unpack_from(buffer, start)
-            if length > MAX_FRAME:
+            if length > self.most:
                 raise FrameTooLongError(
-                    f"a message of {length} bytes; at most {MAX_FRAME} may come"
+                    f"a message of {length} bytes; at most {self.most} may come"
                 )
             if len(buffer) - start - 4 < length:
                 break

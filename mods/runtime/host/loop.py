@@ -1,5 +1,8 @@
 """A host's loop: one thread, one selector, and workers before the API.
 
+Where the handlers of the chain may wait, the same turns are taken inside an event loop, which
+carries the waiting handlers on between them.
+
 Invariant: a message of the API is handled only after everything that any worker wrote before it.
 A worker writes its feed before the engine reports the token, and the API speaks of the token
 afterwards; so it is enough to read the API's bytes first, then to drain every worker, then to
@@ -8,6 +11,9 @@ handle one message of the API, and to begin again.
 
 from __future__ import annotations
 
+import array
+import asyncio
+import os
 import selectors
 import socket
 from collections import deque
@@ -18,7 +24,8 @@ import msgspec
 from mods.runtime.decisions import END_SEGMENT
 from mods.runtime.host.answers import answer_frame
 from mods.runtime.host.arena import ArenaMap
-from mods.runtime.host.frames import Frames, FrameTooLongError, frame
+from mods.runtime.host.cells import bound_cells
+from mods.runtime.host.frames import MAX_VERDICTS, Frames, FrameTooLongError, frame
 from mods.runtime.host.protocol import (
     API,
     TO_HOST,
@@ -29,13 +36,18 @@ from mods.runtime.host.protocol import (
     Hello,
     Load,
     Open,
+    Rehearse,
     Tail,
     Verdicts,
 )
 from mods.runtime.host.sessions import Sessions
+from mods.runtime.host.turns import Turns
+from mods.runtime.waiting import at_once
 
 MAX_UNREAD = 128 * 2**20
 """Bytes that wait for a slow reader at most; past that its connection is closed."""
+MAX_DESCRIPTORS = 4
+"""Descriptors that come along with one message at most."""
 
 
 class Connection:
@@ -48,6 +60,8 @@ class Connection:
         self.arena: ArenaMap | None = None
         self.open = True
         self.unsent = bytearray()
+        self.descriptors: deque[int] = deque()
+        """Those that came along with messages, oldest first."""
         self._frames = Frames()
 
     def receive(self) -> list[Any]:
@@ -55,7 +69,7 @@ class Connection:
         messages: list[Any] = []
         while self.open:
             try:
-                data = self.stream.recv(2**16)
+                data = self._read()
                 messages += [TO_HOST.decode(body) for body in self._frames.add(data)]
             except BlockingIOError:
                 break
@@ -64,6 +78,14 @@ class Connection:
             else:
                 self.open = self.open and bool(data)
         return messages
+
+    def _read(self) -> bytes:
+        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
+        data, told, _, _ = self.stream.recvmsg(2**16, space, socket.MSG_CMSG_CLOEXEC)
+        for level, kind, content in told:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self.descriptors.extend(array.array("i", content[: len(content) // 4 * 4]))
+        return data
 
     def send(self, data: bytes | bytearray) -> None:
         """Send now what can be sent now; keep the rest for `flush`."""
@@ -87,25 +109,51 @@ class HostLoop:
         listener.setblocking(False)
         self._listener = listener
         self._sessions = sessions
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.EpollSelector()
         self._selector.register(listener, selectors.EVENT_READ)
         self._workers: list[Connection] = []
         """Workers, and connections that have not said yet whose they are."""
         self._waiting: deque[tuple[Connection, Any]] = deque()
         """Messages of the API, oldest first."""
         self._api_gone = False
+        self._turns: Turns | None = None
+        """Who answers, once a chain was loaded whose handlers may wait."""
+        self._broke: BaseException | None = None
 
     def run(self) -> None:
         """Until the API closes its connection."""
         while not self._api_gone:
-            self._read_api()
-            self._accept()
-            self._serve_workers()
-            self._serve_api()
+            if self._turns is not None:
+                return self._run_in(asyncio.get_event_loop())
+            self._turn(0 if self._waiting else None)
 
-    def _read_api(self) -> None:
-        """Wait if there is nothing to do, then read what the API has written."""
-        for key, events in self._selector.select(0 if self._waiting else None):
+    def _run_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self._selector.fileno(), self._take_turns, loop)
+        loop.call_soon(self._take_turns, loop)
+        loop.run_forever()
+        if self._broke is not None:
+            raise self._broke
+
+    def _take_turns(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Everything that there is to do now. What is wrong here ends the host, as it does else."""
+        try:
+            self._turn(0)
+            while self._waiting and not self._api_gone:
+                self._turn(0)
+        except BaseException as error:
+            self._broke = error
+        if self._api_gone or self._broke is not None:
+            loop.stop()
+
+    def _turn(self, wait: float | None) -> None:
+        self._read_api(wait)
+        self._accept()
+        self._serve_workers()
+        self._serve_api()
+
+    def _read_api(self, wait: float | None) -> None:
+        """Wait this long at most if there is nothing to do, then read what the API has written."""
+        for key, events in self._selector.select(wait):
             connection: Connection | None = key.data
             if connection is None:
                 continue
@@ -150,38 +198,54 @@ class HostLoop:
         elif connection.kind == API:
             self._waiting.append((connection, message))
         elif connection.kind == WORKER and isinstance(message, Feed):
-            connection.send(self._verdicts(message, connection.arena))
-            self._watch(connection)
+            self._feed(connection, message)
         elif connection.kind == WORKER and isinstance(message, Arena):
             self._map(connection, message)
         else:
             connection.open = False
 
-    def _verdicts(self, feed: Feed, arena: ArenaMap | None) -> bytes:
-        try:
-            return frame(self._sessions.feed(feed, arena))
-        except FrameTooLongError:
-            return frame(Verdicts(feed.seq, [END_SEGMENT] * len(feed.rows)))
+    def _feed(self, connection: Connection, feed: Feed) -> None:
+        arena = connection.arena if feed.arena else None
+        if arena is not None and len(feed.rows) > len(arena.rows):
+            arena = None
+        if self._turns is not None:
+            return self._turns.feed(
+                feed, arena, lambda verdicts: self._send(connection, _verdicts_frame(verdicts))
+            )
+        decisions = [
+            at_once(self._sessions.decide(row, None if arena is None else arena.logits[index]))
+            for index, row in enumerate(feed.rows)
+        ]
+        verdicts = self._sessions.verdicts(feed, decisions, arena)
+        self._send(connection, _verdicts_frame(verdicts))
 
     def _map(self, connection: Connection, arena: Arena) -> None:
         try:
-            connection.arena = ArenaMap(arena.path, arena.rows, arena.vocabulary)
-        except (OSError, ValueError):
+            descriptor = connection.descriptors.popleft()
+            connection.arena = ArenaMap(descriptor, arena.rows, arena.vocabulary)
+        except (OSError, ValueError, IndexError):
             connection.open = False
 
     def _answer(self, connection: Connection, message: Any) -> None:
-        connection.send(answer_frame(self._ask(message)))
-        self._watch(connection)
+        if isinstance(message, Load):
+            self._send(connection, answer_frame(self._sessions.load(message)))
+            if self._sessions.may_wait:
+                loop = asyncio.new_event_loop()
+                asyncio.set_event_loop(loop)
+                self._turns = Turns(self._sessions, loop)
+            return
+        if isinstance(message, Rehearse):
+            return self._send(connection, answer_frame(self._sessions.rehearse(message)))
+        assert isinstance(message, (Open, Tail, Close)), f"{message!r:.60} is not the API's to send"
+        if self._turns is not None:
+            self._turns.ask(message, lambda answer: self._send(connection, answer_frame(answer)))
+        else:
+            self._send(connection, answer_frame(at_once(self._sessions.answer(message))))
 
-    def _ask(self, message: Any) -> Any:
-        if isinstance(message, Open):
-            return self._sessions.open(message)
-        if isinstance(message, Tail):
-            return self._sessions.tail(message)
-        if isinstance(message, Close):
-            return self._sessions.close(message)
-        assert isinstance(message, Load), f"{type(message).__name__} is not for the API to send"
-        return self._sessions.load(message)
+    def _send(self, connection: Connection, data: bytes) -> None:
+        if connection.open:
+            connection.send(data)
+            self._watch(connection)
 
     def _watch(self, connection: Connection) -> None:
         """Ask to be told when a slow reader can take more."""
@@ -196,3 +260,14 @@ class HostLoop:
         self._workers.remove(connection)
         self._selector.unregister(connection.stream)
         connection.stream.close()
+        for descriptor in connection.descriptors:
+            os.close(descriptor)
+
+
+def _verdicts_frame(verdicts: Verdicts) -> bytes:
+    """The answer to a feed. One that no frame can carry ends every row's segment."""
+    try:
+        bound_cells(verdicts.decisions)
+        return frame(verdicts, MAX_VERDICTS)
+    except FrameTooLongError:
+        return frame(Verdicts(verdicts.seq, [END_SEGMENT] * len(verdicts.decisions)))

@@ -11,9 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import mods
 from mods.runtime.host.channel import Channel
+from mods.runtime.host.confine.sandbox import Sandbox
+from mods.runtime.host.confine.terms import Terms
 from mods.runtime.host.protocol import FROM_ZYGOTE, Died, Kill, NotSpawned, Ready, Spawn, Spawned
+from mods.runtime.host.tokens import ModelTokens
 from mods.sdk.errors import HostError
 
 START_SECONDS = 60.0
@@ -31,24 +36,33 @@ class Nursery:
     def __init__(self, died: Callable[[str, int], None], ended: Callable[[], None]) -> None:
         self.alive = False
         self.pid = 0
+        self.sandbox = Sandbox()
+        """What the zygote found out about the sandbox, once it has started."""
         self._died = died
         self._told_end = ended
         self._spawns: dict[str, asyncio.Future[int]] = {}
         self._gone = asyncio.Event()
 
-    async def start(self, run_dir: Path, tokenizer: Path) -> None:
-        """Raises HostError if the zygote does not come up."""
+    async def start(
+        self, run_dir: Path, tokenizer: Path, terms: Terms, tokens: ModelTokens | None
+    ) -> None:
+        """Raises HostError if the zygote does not come up, or mods cannot be confined."""
         loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[None] = loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = _launch(theirs, run_dir, tokenizer)
+            self._process = _launch(theirs, run_dir, tokenizer, terms, tokens)
         self.pid = self._process.pid
         _, self._channel = await loop.create_unix_connection(
             lambda: Channel(FROM_ZYGOTE.decode, self._heard, self._ended), sock=ours
         )
         try:
             await asyncio.wait_for(self._ready, START_SECONDS)
+            if not self.alive:
+                raise HostError(
+                    f"mods cannot be confined on this machine ({self.sandbox}); to run them all"
+                    " the same, with everything that the server's user may do: --trust-mods"
+                )
         except TimeoutError:
             raise HostError(f"the zygote was not ready within {START_SECONDS:.0f} s") from None
         finally:
@@ -85,7 +99,8 @@ class Nursery:
 
     def _heard(self, message: Any) -> None:
         if isinstance(message, Ready):
-            self.alive = True
+            self.sandbox = message.sandbox
+            self.alive = message.sandbox.trusted or message.sandbox.closed
             self._ready.set_result(None)
         elif isinstance(message, Died):
             self._died(message.host, message.code)
@@ -112,11 +127,19 @@ class Nursery:
         self._told_end()
 
 
-def _launch(control: socket.socket, run_dir: Path, tokenizer: Path) -> subprocess.Popen[bytes]:
+def _launch(
+    control: socket.socket,
+    run_dir: Path,
+    tokenizer: Path,
+    terms: Terms,
+    tokens: ModelTokens | None,
+) -> subprocess.Popen[bytes]:
     """A fresh interpreter, in a session of its own, with nothing of ours but these arguments."""
     command = [sys.executable, "-P", "-m", "mods.runtime.host.zygote"]
     command += ["--control", str(control.fileno()), "--parent", str(os.getpid())]
     command += ["--run-dir", str(run_dir), "--tokenizer", str(tokenizer)]
+    command += ["--terms", msgspec.json.encode(terms).decode()]
+    command += ["--tokens", msgspec.json.encode(tokens).decode()]
     return subprocess.Popen(
         command,
         env=_environment(),

@@ -9,26 +9,43 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mods.runtime.compile import Traits
 from mods.runtime.host import files
 from mods.runtime.host.client import Host
+from mods.runtime.host.confine.sandbox import Sandbox
+from mods.runtime.host.confine.terms import CONFINED, Terms
 from mods.runtime.host.nursery import Nursery
+from mods.runtime.host.restarts import Restarts
+from mods.runtime.host.tokens import ModelTokens
+from mods.runtime.host.usage import cpu_seconds
 from mods.runtime.package import Package
+from mods.runtime.rehearsal import Rehearsal, Scene
 from mods.sdk.errors import HostError, ModError
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.05
+LOOK_SECONDS = 2.0
+"""How often idle hosts are looked at."""
+REHEARSALS = 2
+"""Rehearsals at once."""
 LEASE_SECONDS = 1.0
 """How long a host that was handed out is kept for the session that is about to open."""
 
+IDLE_SECONDS_OF_CPU = 0.5
+"""Processor time that a host may use between two looks at it while nobody asks it anything."""
+
 Key = tuple[str, tuple[str, ...], str]
 """(caller, digests of the chain's packages, digest of the shared modules)."""
+
+Fallen = Callable[[str, Package, str], None]
+"""Told when a host fell: its caller, the mod that ran last, and why."""
 
 
 class HostPool:
@@ -36,6 +53,7 @@ class HostPool:
 
     hard_deadline: seconds for one handler call, where a mod declares no longer one.
     max_hosts: processes at once. idle_seconds: a host without sessions is stopped after that.
+    terms: on which mods run; by default confined. tokens: without them no mod can constrain.
     """
 
     def __init__(
@@ -45,25 +63,36 @@ class HostPool:
         hard_deadline: float = 1.0,
         max_hosts: int = 64,
         idle_seconds: float = 600.0,
+        terms: Terms = CONFINED,
+        tokens: ModelTokens | None = None,
     ) -> None:
         files.check_run_dir(run_dir)
         self.run_dir = run_dir.absolute()
-        self._tokenizer_path = tokenizer_path.absolute()
+        self.tokenizer_path = tokenizer_path.absolute()
         self._hard_deadline = hard_deadline
         self._max_hosts = max_hosts
         self._idle_seconds = idle_seconds
+        self._terms, self._tokens = terms, tokens
         self._nursery: Nursery | None = None
         self._birth = asyncio.Lock()
         self._loaded: dict[Key, Host] = {}
         self._starting: dict[Key, asyncio.Task[Host]] = {}
         self._hosts: dict[str, Host] = {}
         """Every host that may have a process, by name."""
+        self.fallen: Fallen = lambda caller, package, why: None
+        """Set by whoever wants to know. Not told of hosts that were stopped on purpose."""
+        self._chains: dict[str, tuple[Key, Sequence[Package]]] = {}
+        """What each host runs, by its name."""
+        self._restarts = Restarts()
+        self._used: dict[str, float] = {}
+        """Processor time of each idle host, by its name, when it was last looked at."""
         self._busy = asyncio.Event()
+        self._stage = asyncio.Semaphore(REHEARSALS)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = False
 
     async def start(self) -> None:
-        """Start the zygote. Raises HostError if it does not come up."""
+        """Start the zygote. Raises HostError if it does not come up, or cannot confine mods."""
         self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.run_dir.chmod(0o700)
         files.remove_all(self.run_dir)
@@ -93,6 +122,32 @@ class HostPool:
         host.leased_until = host.last_used + LEASE_SECONDS
         return host
 
+    async def check(self, packages: Sequence[Package], shared: Mapping[str, str]) -> list[Traits]:
+        """Load a chain once, in a host that is stopped then. Raises what `acquire` raises."""
+        if self._stopping:
+            raise HostError("the server is stopping")
+        host = await self._begin(self._new_host(packages, shared))
+        self._give_up(host, HostError("it was only to be checked"))
+        await host.gone.wait()
+        return host.traits
+
+    async def rehearse(
+        self, packages: Sequence[Package], shared: Mapping[str, str], scene: Scene
+    ) -> Rehearsal:
+        """Run a chain against a scripted model, in a host that is stopped then.
+
+        A few at a time. Raises what `acquire` raises, and HostError if the mods do not end it.
+        """
+        async with self._stage:
+            if self._stopping:
+                raise HostError("the server is stopping")
+            host = await self._begin(self._new_host(packages, shared))
+            try:
+                return await host.rehearse(scene)
+            finally:
+                self._give_up(host, HostError("the rehearsal is over"))
+                await host.gone.wait()
+
     async def stop(self) -> None:
         """End every host and the zygote, and remove their files."""
         self._stopping = True
@@ -114,16 +169,32 @@ class HostPool:
         """None while there is no zygote."""
         return None if self._nursery is None else self._nursery.pid
 
+    @property
+    def sandbox(self) -> Sandbox:
+        """What holds of the sandbox, as it was tried when the zygote started."""
+        return Sandbox() if self._nursery is None else self._nursery.sandbox
+
     # One host's life.
 
     async def _start_host(
         self, key: Key, packages: Sequence[Package], shared: Mapping[str, str]
     ) -> Host:
+        """A host for this key, a while later if the last ones fell."""
+        await asyncio.sleep(self._restarts.pause(key, asyncio.get_running_loop().time()))
+        host = await self._new_host(packages, shared, key)
+        self._loaded[key] = host
+        return host
+
+    async def _new_host(
+        self, packages: Sequence[Package], shared: Mapping[str, str], key: Key | None = None
+    ) -> Host:
         nursery = await self._living_nursery()
         await self._make_room()
         name = secrets.token_hex(6)
-        host = Host(name, self.run_dir, self._hard_deadline, self._busy.set, self._give_up)
+        host = Host(name, self.run_dir, self._hard_deadline, self._busy.set, self._lost)
         self._hosts[name] = host
+        if key is not None:
+            self._chains[name] = key, packages
         try:
             host.pid = await nursery.spawn(name)
         except BaseException:
@@ -134,7 +205,6 @@ class HostPool:
         except BaseException as error:
             self._give_up(host, HostError(str(error)))
             raise
-        self._loaded[key] = host
         return host
 
     async def _make_room(self) -> None:
@@ -155,6 +225,23 @@ class HostPool:
             if host.alive and not host.busy and host.leased_until <= now
         ]
 
+    def _lost(self, host: Host, why: HostError) -> None:
+        """The host is of no use any more, and it is its own doing."""
+        if host.alive:
+            LOG.warning("mod host %s (pid %d): %s", host.name, host.pid, why)
+            self._tell_fall(host, why)
+        self._give_up(host, why)
+
+    def _tell_fall(self, host: Host, why: HostError) -> None:
+        """Comes before the host's end, while its page still says which mod ran last."""
+        chain = self._chains.get(host.name)
+        if chain is None or self._stopping:
+            return
+        key, packages = chain
+        self._restarts.fell(key, asyncio.get_running_loop().time())
+        seat = host.seat()
+        self.fallen(key[0], packages[seat if seat in range(len(packages)) else 0], str(why))
+
     def _give_up(self, host: Host, why: HostError) -> None:
         """Fail its calls and kill it; its death is told later."""
         if host.gone.is_set():
@@ -174,6 +261,7 @@ class HostPool:
     def _bury(self, host: Host) -> None:
         """The process is gone: so are its files."""
         self._hosts.pop(host.name, None)
+        self._chains.pop(host.name, None)
         self._forget(host)
         host.disconnect()
         files.remove(self.run_dir, host.name)
@@ -185,7 +273,7 @@ class HostPool:
         async with self._birth:
             if self._nursery is None or not self._nursery.alive:
                 nursery = Nursery(self._host_died, lambda: self._nursery_ended(nursery))
-                await nursery.start(self.run_dir, self._tokenizer_path)
+                await nursery.start(self.run_dir, self.tokenizer_path, self._terms, self._tokens)
                 self._nursery = nursery
             return self._nursery
 
@@ -194,8 +282,10 @@ class HostPool:
         if host is None:
             return files.remove(self.run_dir, name)
         if host.alive:
-            host.died(code)
-            LOG.warning("mod host %s (pid %d) ended: %s", name, host.pid, host.end)
+            why = host.death(code)
+            LOG.warning("mod host %s (pid %d) ended: %s", name, host.pid, why)
+            self._tell_fall(host, why)
+            host.fail(why)
         self._bury(host)
 
     def _nursery_ended(self, nursery: Nursery) -> None:
@@ -228,18 +318,29 @@ class HostPool:
             for host in busy:
                 late = host.overdue()
                 if late is not None:
-                    LOG.warning("%s", late)
-                    self._give_up(host, late)
+                    self._lost(host, late)
             await asyncio.sleep(WATCH_SECONDS)
 
     async def _sweep(self) -> None:
-        """Stop the hosts that nobody used for long."""
+        """Stop the hosts that nobody used for long, and those that are busy all the same."""
         while True:
-            await asyncio.sleep(min(self._idle_seconds / 4, 10.0))
-            old = asyncio.get_running_loop().time() - self._idle_seconds
+            pause = min(self._idle_seconds / 4, LOOK_SECONDS)
+            await asyncio.sleep(pause)
+            now = asyncio.get_running_loop().time()
+            used = {}
             for host in self._idle():
-                if host.last_used <= old:
+                if host.last_used <= now - self._idle_seconds:
                     self._give_up(host, HostError("the idle process was stopped"))
+                elif host.last_used <= now - pause:
+                    used[host.name] = self._look_at(host)
+            self._used = used
+
+    def _look_at(self, host: Host) -> float:
+        """Processor time of a host that nobody asked anything since the last look."""
+        used = cpu_seconds(host.pid) or 0.0
+        if used - self._used.get(host.name, used) > IDLE_SECONDS_OF_CPU:
+            self._lost(host, HostError("a mod's process was busy though nobody asked it anything"))
+        return used
 
     def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)

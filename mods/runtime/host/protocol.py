@@ -1,21 +1,26 @@
 """What goes over a host's socket, and between the API process and the zygote.
 
 A connection opens with `Hello` and says whose it is. The worker's carries feeds and verdicts, one
-pair a step; the API's carries numbered calls, answered in order. Every struct is an array with a
-number in front; see `frames` for how one is cut from the stream.
+pair a step; the API's carries numbered calls, those of one session answered in order. Every struct
+is an array with a number in front; see `frames` for how one is cut from the stream.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from mods.runtime.compile import Traits
-from mods.runtime.decisions import Decision, Next, SessionSpec
+from mods.runtime.decisions import Decision, Next, SessionSpec, Sureness
+from mods.runtime.host.confine.sandbox import Sandbox
 from mods.runtime.package import Package
+from mods.runtime.rehearsal import Scene
 
 WORKER, API = "worker", "api"
+
+MAX_ROWS = 16_384
+"""Rows in one feed at most: more than any engine has in one step."""
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag=0):
@@ -28,18 +33,26 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class FeedRow(msgspec.Struct, frozen=True, array_like=True):
-    """One row of a step: the arguments of `Machine.decide`, and the session they are for."""
+    """One row of a step: the arguments of `Machine.decide`, and the session they are for.
+
+    earlier: tokens before `token` that no feed has told of, oldest first. sureness: given when a
+    mod asks how sure the model is.
+    """
 
     session: int
     segment: int
     position: int
     token: int
+    earlier: list[int] = []
+    sureness: Sureness | None = None
 
 
 class Arena(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """From here on rows of logits lie in this file: float32, shape [rows, vocabulary]."""
+    """From here on rows of logits lie in the file whose descriptor comes along with this message.
 
-    path: str
+    float32, shape [rows, vocabulary].
+    """
+
     rows: int
     vocabulary: int
 
@@ -63,7 +76,7 @@ class Verdicts(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """
 
     seq: int
-    decisions: list[Decision]
+    decisions: Annotated[list[Decision], msgspec.Meta(max_length=MAX_ROWS)]
     rows: dict[int, bytes] = {}
 
 
@@ -71,10 +84,15 @@ class Verdicts(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Load(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """Import this chain; the first message of the API, once. shared: sources by module name."""
+    """Import this chain; the first message of the API, once.
+
+    shared: sources by module name. deadline: seconds that one handler call may take, waits
+    included, where its mod declares no more.
+    """
 
     packages: list[Package]
     shared: dict[str, str]
+    deadline: float
 
 
 class Open(msgspec.Struct, frozen=True, array_like=True, tag=5):
@@ -92,14 +110,30 @@ class Tail(msgspec.Struct, frozen=True, array_like=True, tag=6):
     segment: int
     position: int
     token: int
+    earlier: list[int] = []
+
+
+class Rehearse(msgspec.Struct, frozen=True, array_like=True, tag=18):
+    """Run the chain against a scripted model; answered by `Closed`, whose record is a `Rehearsal`.
+
+    The host does nothing else meanwhile: it is one that was made for this.
+    """
+
+    id: int
+    scene: Scene
 
 
 class Close(msgspec.Struct, frozen=True, array_like=True, tag=7):
-    """The session is over; answered by `Closed`. reason: what `Finished` says if nothing else."""
+    """The session is over; answered by `Closed`.
+
+    reason: what `Finished` says if nothing else. tells: whether the record is to have the output,
+    token by token with the mod that each is from.
+    """
 
     id: int
     session: int
     reason: str
+    tells: bool = False
 
 
 # host → API
@@ -155,7 +189,9 @@ class Kill(msgspec.Struct, frozen=True, array_like=True, tag=13):
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=14):
-    """Everything is imported and the tokenizer is loaded."""
+    """Everything is imported, the tokenizer is loaded, and the sandbox was tried."""
+
+    sandbox: Sandbox
 
 
 class Spawned(msgspec.Struct, frozen=True, array_like=True, tag=15):
@@ -179,7 +215,7 @@ class Died(msgspec.Struct, frozen=True, array_like=True, tag=17):
     code: int
 
 
-TO_HOST = msgspec.msgpack.Decoder(Hello | Arena | Feed | Load | Open | Tail | Close)
+TO_HOST = msgspec.msgpack.Decoder(Hello | Arena | Feed | Load | Rehearse | Open | Tail | Close)
 FROM_HOST = msgspec.msgpack.Decoder(Loaded | LoadFailed | Reply | Closed)
 TO_WORKER = msgspec.msgpack.Decoder(Verdicts)
 TO_ZYGOTE = msgspec.msgpack.Decoder(Spawn | Kill)

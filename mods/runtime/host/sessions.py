@@ -6,9 +6,13 @@ failure and spares its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from asyncio import CancelledError
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from mods.runtime.decisions import (
     END_SEGMENT,
@@ -16,7 +20,7 @@ from mods.runtime.decisions import (
     Decision,
     Fail,
     Next,
-    SessionSpec,
+    Resume,
     Shape,
 )
 from mods.runtime.host.answers import failure, load_failed, unexpected
@@ -31,36 +35,50 @@ from mods.runtime.host.protocol import (
     Loaded,
     LoadFailed,
     Open,
+    Rehearse,
     Reply,
     Tail,
     Verdicts,
 )
 from mods.runtime.host.speech import Speech
 from mods.runtime.machine import Machine
+from mods.runtime.output import Output
 from mods.runtime.package import Package
+from mods.runtime.rehearsal import Piece, Rehearsal
 from mods.runtime.seat import LoadedMod
+from mods.runtime.spans import Matchers
+from mods.runtime.transcript import Transcript
+from mods.runtime.waiting import may_wait
 from mods.sdk.errors import HostError, ModError
+from mods.sdk.events import FloatRow
+from mods.sdk.testing.rehearsal import rehearse
 
 Loader = Callable[[Sequence[Package], Mapping[str, str]], list[LoadedMod]]
 """Imports a chain of packages, with the shared modules that they may import."""
 
 
-MAX_APART = 32 * 2**20
+MAX_APART = 2**20
 """Bytes of whole rows that one answer carries outside the arena, give or take a row."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Place:
-    """A session's machine and its slot on the page."""
+    """A session's machine and its slot on the page.
+
+    broken: why nothing more can come of it. waited: its segment was ended because a handler waits.
+    """
 
     machine: Machine
     slot: int
+    broken: Fail | None = None
+    waited: bool = False
 
 
 class HandlerWatch:
-    """Marks every handler call on the page, and ends its unfinished line of print."""
+    """Marks every step of a handler on the page, and ends its unfinished line of print."""
 
     def __init__(self, page: Page, speech: Speech) -> None:
+        self.deadline = math.inf
         self.call_begins = page.call_begins
         self._page = page
         self._speech = speech
@@ -71,27 +89,99 @@ class HandlerWatch:
 
 
 class Sessions:
-    """Machines by session, over one loaded chain."""
+    """Machines by session, over one loaded chain.
 
-    def __init__(self, tokenizer: Any, loader: Loader, page: Page, speech: Speech) -> None:
-        self._tokenizer = tokenizer
+    A call of a machine is a coroutine: one that nobody waits in can be run `at_once`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        loader: Loader,
+        page: Page,
+        speech: Speech,
+        matchers: Matchers | None = None,
+    ) -> None:
+        self._tokenizer, self._matchers = tokenizer, matchers
         self._loader = loader
         self._page = page
         self._speech = speech
         self._watch = HandlerWatch(page, speech)
         self._chain: list[LoadedMod] = []
         self._places: dict[int, Place] = {}
-        self._broken: dict[int, Fail] = {}
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether a handler of the chain is a coroutine."""
+        return any(may_wait(mod.handler) for mod in self._chain)
 
     def load(self, message: Load) -> Loaded | LoadFailed:
         """Import the chain. What its import raises becomes the answer."""
+        self._watch.deadline = message.deadline
         try:
             self._chain = self._loader(message.packages, message.shared)
         except BaseException as error:
             return load_failed(error, self._speech.unclaimed())
         return Loaded([mod.traits for mod in self._chain], self._speech.unclaimed())
 
-    def open(self, message: Open) -> Reply:
+    def rehearse(self, message: Rehearse) -> Closed:
+        """Run the chain against a scripted model. Blocks: nobody else is served meanwhile."""
+        try:
+            came = rehearse(self._chain, message.scene, self._watch)
+        except BaseException as error:
+            came = Rehearsal(status=ModError.status, message=unexpected(error))
+        return Closed(message.id, msgspec.to_builtins(came, enc_hook=str))
+
+    async def answer(self, message: Open | Tail | Close) -> Reply | Closed:
+        """What the API asks about one session."""
+        if isinstance(message, Open):
+            return await self._open(message)
+        if isinstance(message, Tail):
+            return await self._tail(message)
+        return await self._close(message)
+
+    async def decide(self, row: FeedRow, logits: FloatRow | None) -> Decision:
+        """The decision for one row of a step. logits: float32 [vocabulary], if a mod reads them."""
+        place = self._places.get(row.session)
+        if place is None:
+            return LEAVE
+        if place.broken is not None:
+            return END_SEGMENT
+        try:
+            decision = await place.machine.deciding(
+                row.segment, row.position, row.token, logits, row.earlier
+            )
+        except CancelledError:
+            raise
+        except BaseException as error:
+            place.broken = failure(ModError(unexpected(error)))
+            return END_SEGMENT
+        self._page.set_floor(place.slot, place.machine.floor)
+        return decision
+
+    def verdicts(
+        self, feed: Feed, decisions: Sequence[Decision], arena: ArenaMap | None
+    ) -> Verdicts:
+        """The decisions for a step's rows, with the whole rows of logits that belong to them."""
+        apart: dict[int, bytes] = {}
+        given = list(decisions)
+        for index, decision in enumerate(given):
+            if type(decision) is Shape and decision.row:
+                machine = self._places[feed.rows[index].session].machine
+                if not self._hand_over(machine, index, arena, apart):
+                    given[index] = END_SEGMENT
+        return Verdicts(feed.seq, given, apart)
+
+    def ends_while_it_waits(self, session: int) -> None:
+        """The session's segment ends now, and not because its mods were late."""
+        self._places[session].waited = True
+
+    def abandon(self, session: int) -> None:
+        """Nothing comes any more of what the session's mods are being asked."""
+        if session in self._places:
+            self._places[session].machine.handlers.abandoned = True
+
+    async def _open(self, message: Open) -> Reply:
         session = message.spec.session
         if session in self._places:
             return Reply(message.id, failure(ModError(f"session {session} is open already")))
@@ -99,70 +189,46 @@ class Sessions:
         if slot is None:
             full = HostError(f"more than {SLOTS} sessions are open on one mod chain; try later")
             return Reply(message.id, failure(full))
-        place = self._places[session] = self._place(message.spec, slot)
-        return Reply(message.id, self._next(session, place, place.machine.open), slot)
+        machine = Machine(message.spec, self._chain, self._tokenizer, self._watch, self._matchers)
+        place = self._places[session] = Place(machine, slot)
+        return Reply(message.id, await self._next(place, machine.opening()), slot)
 
-    def tail(self, message: Tail) -> Reply:
-        session = message.session
-        place = self._places.get(session)
+    async def _tail(self, message: Tail) -> Reply:
+        place = self._places.get(message.session)
         if place is None:
-            return Reply(message.id, failure(ModError(f"session {session} is not open")))
-        answer = self._next(
-            session,
-            place,
-            lambda: place.machine.tail(message.segment, message.position, message.token),
+            gone = ModError(f"session {message.session} is not open")
+            return Reply(message.id, failure(gone))
+        if place.broken is not None:
+            return Reply(message.id, place.broken, place.slot)
+        call = place.machine.ending(
+            message.segment, message.position, message.token, message.earlier
         )
+        answer = await self._next(place, call)
+        if place.waited and isinstance(answer, Resume):
+            place.waited, answer.late = False, False
         return Reply(message.id, answer, place.slot)
 
-    def close(self, message: Close) -> Closed:
+    async def _close(self, message: Close) -> Closed:
         place = self._places.pop(message.session, None)
-        self._broken.pop(message.session, None)
         if place is None:
             return Closed(message.id, {})
         self._page.give_slot(place.slot)
+        place.machine.handlers.abandoned = False
         try:
-            return Closed(message.id, place.machine.close(message.reason))
+            record = await place.machine.closing(message.reason)
+            if message.tells:
+                record["output"] = pieces_of(place.machine)
+            return Closed(message.id, record)
         except BaseException as error:
             return Closed(message.id, {"failures": [{"message": unexpected(error)}]})
 
-    def feed(self, feed: Feed, arena: ArenaMap | None) -> Verdicts:
-        """The decisions for one step's rows."""
-        shared = arena if feed.arena and arena and len(feed.rows) <= len(arena.rows) else None
-        apart: dict[int, bytes] = {}
-        decisions: list[Decision] = []
-        for index, row in enumerate(feed.rows):
-            place = self._places.get(row.session)
-            if place is None:
-                decisions.append(LEAVE)
-                continue
-            decision = self._decide(place, row, None if shared is None else shared.logits[index])
-            if type(decision) is Shape and decision.row:
-                row_goes = self._hand_over(place.machine, index, shared, apart)
-                decision = decision if row_goes else END_SEGMENT
-            decisions.append(decision)
-        return Verdicts(feed.seq, decisions, apart)
-
-    def _place(self, spec: SessionSpec, slot: int) -> Place:
-        return Place(Machine(spec, self._chain, self._tokenizer, self._watch), slot)
-
-    def _decide(self, place: Place, row: FeedRow, logits: Any) -> Decision:
-        if row.session in self._broken:
-            return END_SEGMENT
+    async def _next(self, place: Place, call: Coroutine[Any, Any, Next]) -> Next:
         try:
-            decision = place.machine.decide(row.segment, row.position, row.token, logits)
+            answer = await call
+        except CancelledError:
+            raise
         except BaseException as error:
-            self._broken[row.session] = failure(ModError(unexpected(error)))
-            return END_SEGMENT
-        self._page.set_floor(place.slot, place.machine.floor)
-        return decision
-
-    def _next(self, session: int, place: Place, ask: Callable[[], Next]) -> Next:
-        if session in self._broken:
-            return self._broken[session]
-        try:
-            answer = ask()
-        except BaseException as error:
-            answer = self._broken[session] = failure(ModError(unexpected(error)))
+            answer = place.broken = failure(ModError(unexpected(error)))
         self._page.set_floor(place.slot, place.machine.floor)
         return answer
 
@@ -180,3 +246,16 @@ class Sessions:
         else:
             apart[index] = row.tobytes()
         return True
+
+
+def pieces_of(machine: Machine) -> list[Piece]:
+    """A session's output, each token with the text that is whole with it."""
+    so_far = Output()
+    told = Transcript(so_far, machine.seats, machine.spec, machine.tokenizer, machine.record)
+    pieces, length = [], 0
+    for token, origin in zip(machine.output.tokens, machine.output.origins, strict=True):
+        so_far.add(token, origin)
+        text, mod = told.text, told.tokens[-1].mod
+        pieces.append(Piece(token, text[length:], mod))
+        length = len(text)
+    return pieces

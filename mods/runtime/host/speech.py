@@ -61,13 +61,13 @@ class Speech(io.TextIOBase):
 
     def _hear(self, line: str) -> None:
         line = line[:MAX_LINE].encode("utf-8", "replace").decode("utf-8")
-        if self._by.record is None:
+        voice = self._by.voice.get()
+        if voice is None:
             self._unclaimed.append(line)
             return
+        record, mod = voice
         self._heard += 1
         if self._heard <= MAX_LINES:
-            self._by.record.log(self._by.mod, line)
+            record.log(mod, line)
         elif self._heard == MAX_LINES + 1:
-            self._by.record.log(
-                self._by.mod, f"(more than {MAX_LINES} lines in one call; the rest is lost)"
-            )
+            record.log(mod, f"(more than {MAX_LINES} lines in one call; the rest is lost)")

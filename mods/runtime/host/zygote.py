@@ -1,59 +1,72 @@
 """The zygote: one process that has imported everything, and forks hosts from itself.
 
 Started as `python -m mods.runtime.host.zygote`, never by forking the API process, whose threads
-would be lost in the middle of what they do. It has one thread, no author's code, and none of the
-server's secrets. It dies with the API process, and the hosts die with it.
+would be lost in the middle of what they do. It has one thread, no author's code, none of the
+server's secrets and, where it may, no network. It dies with the API process, and the hosts die
+with it.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import importlib
+import hashlib
 import os
-import pkgutil
 import selectors
 import signal
 import socket
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mods.runtime.host.child import become_host
+from mods.runtime.host.confine import namespaces
+from mods.runtime.host.confine.sandbox import Sandbox
+from mods.runtime.host.confine.terms import Terms
+from mods.runtime.host.confine.trial import try_out
 from mods.runtime.host.files import page_path, remove, socket_path
 from mods.runtime.host.frames import Frames, frame
+from mods.runtime.host.imports import Imports
 from mods.runtime.host.page import Page
 from mods.runtime.host.parent import die_with
 from mods.runtime.host.protocol import TO_ZYGOTE, Died, Kill, NotSpawned, Ready, Spawn, Spawned
 from mods.runtime.host.sessions import Loader
-
-STANDARD = """
-    collections copy dataclasses datetime decimal enum fractions functools hashlib heapq io
-    itertools json logging math operator random re statistics string textwrap time typing
-    unicodedata urllib.parse uuid
-"""
-"""Modules of the standard library that mods commonly use."""
-_APART = {"mods.sdk.testing"}
-"""Ours, but not for mods that run: it needs test libraries."""
+from mods.runtime.host.tokens import ModelTokens, matchers_of
+from mods.runtime.package import Package
+from mods.runtime.seat import LoadedMod
+from mods.runtime.spans import Matchers
 
 
 class Zygote:
     """Children by host name; their deaths are told as they happen."""
 
-    def __init__(self, control: socket.socket, run_dir: Path, tokenizer: Any, loader: Loader):
+    def __init__(
+        self,
+        control: socket.socket,
+        run_dir: Path,
+        tokenizer: Any,
+        matchers: Matchers | None,
+        loader: Loader,
+        terms: Terms,
+    ) -> None:
         self._control = control
         self._run_dir = run_dir
-        self._tokenizer = tokenizer
+        self._tokenizer, self._matchers = tokenizer, matchers
         self._loader = loader
+        self._terms = terms
         self._frames = Frames()
         self._children: dict[str, tuple[int, int]] = {}
         """(pid, pidfd) by host name."""
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
 
-    def serve(self) -> None:
+    def serve(self, sandbox: Sandbox) -> None:
         """Until the API closes its end; then no child is left."""
-        self._tell(Ready())
+        self._tell(Ready(sandbox))
         while True:
             for key, _ in self._selector.select():
                 if key.data is not None:
@@ -104,7 +117,15 @@ class Zygote:
     def _live(self, zygote: int, listener: socket.socket, page: Page) -> None:
         code = 70
         try:
-            become_host(zygote, listener, page, self._tokenizer, self._loader)
+            become_host(
+                zygote,
+                listener,
+                page,
+                self._tokenizer,
+                self._matchers,
+                self._loader,
+                self._terms,
+            )
             code = 0
         finally:
             os._exit(code)
@@ -144,15 +165,19 @@ def _listen(listener: socket.socket, path: Path) -> None:
     listener.listen(128)
 
 
-def preload() -> None:
-    """Import what hosts and mods need, so that no host does it after the fork."""
-    for name in STANDARD.split():
-        importlib.import_module(name)
-    for room in ("mods.sdk", "mods.runtime"):
-        folder = importlib.import_module(room)
-        for module in pkgutil.iter_modules(folder.__path__, f"{room}."):
-            if module.name not in _APART:
-                importlib.import_module(module.name)
+def settle(terms: Terms) -> Sandbox:
+    """Leave the namespaces that can be left, and try the sandbox on these terms."""
+    left = [] if terms.trusted else namespaces.leave()
+    sandbox = try_out(terms)
+    told = {**sandbox.kernel, "namespaces": ", ".join(left) or "none"}
+    return sandbox if terms.trusted else msgspec.structs.replace(sandbox, kernel=told)
+
+
+def warm_up(tokenizer: Any) -> None:
+    """Do once what reads files when it is first done: no host could."""
+    hashlib.sha256(b"").hexdigest()
+    time.localtime()
+    tokenizer.decode(tokenizer.encode("a"))
 
 
 def main() -> None:
@@ -161,19 +186,32 @@ def main() -> None:
     parser.add_argument("--parent", type=int, required=True, help="pid of the API process")
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True)
+    parser.add_argument("--tokens", required=True, help="`ModelTokens` as JSON, or null")
+    parser.add_argument("--terms", required=True, help="`Terms` as JSON")
     options = parser.parse_args()
     die_with(options.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    preload()
+    terms = msgspec.json.decode(options.terms, type=Terms)
+    imports = Imports(terms.imports)
+    imports.preload()
     from mods.runtime.load import load_chain
     from mods.sdk.tokenizer import load_tokenizer
 
     control = socket.socket(fileno=options.control)
     folder = options.tokenizer if options.tokenizer.is_dir() else options.tokenizer.parent
     tokenizer = load_tokenizer(folder)
+    tokens = msgspec.json.decode(options.tokens, type=ModelTokens | None)
+    matchers = None if tokens is None else matchers_of(folder, tokens)
+    warm_up(tokenizer)
+    sandbox = settle(terms)
+
+    def load(packages: Sequence[Package], shared: Mapping[str, str]) -> list[LoadedMod]:
+        imports.check(packages, shared)
+        return load_chain(packages, shared)
+
     gc.collect()
     gc.freeze()
-    Zygote(control, options.run_dir, tokenizer, load_chain).serve()
+    Zygote(control, options.run_dir, tokenizer, matchers, load, terms).serve(sandbox)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from mods.sdk.testing.model import HashModel, TextModel
 from mods.sdk.testing.oracle import Oracle
 from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.recorder import Recorder, Story, Turn
+from mods.sdk.testing.rehearsal import rehearse
 from mods.sdk.testing.scripted import ScriptedEngine, Trouble, spec_for
 from mods.sdk.testing.tokenizer import ByteTokenizer
 
@@ -23,5 +24,6 @@ __all__ = [
     "Turn",
     "check_laws",
     "check_story",
+    "rehearse",
     "spec_for",
 ]

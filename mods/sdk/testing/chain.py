@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mods.sdk.actions import (
     Action,
@@ -15,8 +17,10 @@ from mods.sdk.actions import (
     Noop,
     ToolCalls,
 )
-from mods.sdk.events import Event, Sampled
-from mods.sdk.testing.recorder import Turn
+from mods.sdk.events import Event, ForwardPass, Sampled
+
+if TYPE_CHECKING:
+    from mods.sdk.testing.recorder import Turn
 
 STRONGEST_FIRST: tuple[tuple[type[Action], ...], ...] = (
     (EmitError, ToolCalls, ForceOutput),
@@ -36,6 +40,18 @@ def effective(event: Event, action: Action) -> Action:
     if isinstance(action, Backtrack) and not action.tokens and nothing_to_take:
         return Noop()
     return action
+
+
+def at_held_temperature(event: Event, answer: object, held: float | None) -> object:
+    """What an answer comes to where the mod holds a temperature: a shape of each draw."""
+    if held is None or not isinstance(event, ForwardPass):
+        return answer
+    nothing = isinstance(answer, Action) and isinstance(effective(event, answer), Noop)
+    if answer is None or nothing:
+        return AdjustedLogits(token_temp=held)
+    if isinstance(answer, AdjustedLogits) and answer.token_temp is None:
+        return replace(answer, token_temp=held)
+    return answer
 
 
 def strongest(actions: Sequence[Action]) -> Action:

@@ -70,18 +70,40 @@ def check_laws(
     engines = [engine] if engine else [ScriptedEngine(trouble=trouble) for trouble in TROUBLES]
     for prompt in prompts:
         for each in engines:
-            _check_run(chain, spec_for(prompt, **request), each)  # type: ignore[arg-type]
+            check_run(chain, spec_for(prompt, **request), each)  # type: ignore[arg-type]
 
 
-def _check_run(chain: Sequence[LoadedMod], spec: SessionSpec, engine: ScriptedEngine) -> None:
-    """One session: by the laws, and against the model alone and the reference."""
-    ours, theirs = Recorder(), Recorder()
+def check_run(
+    chain: Sequence[LoadedMod], spec: SessionSpec, engine: ScriptedEngine
+) -> tuple[Story, Outcome]:
+    """One session: by the laws, and against the model alone and the reference.
+
+    Returns what the mods were told and what came of it. Raises `LawBroken`, with the story.
+    """
+    ours = Recorder()
     outcome = engine.run(spec, ours.chain(chain))
-    laws.law_5_nobody_hears_of_another(ours.stories, {spec.request_id})
     story = ours.stories.get(spec.request_id, Story(spec.request_id))
-    check_story(story, outcome, spec)
+    try:
+        laws.law_5_nobody_hears_of_another(ours.stories, {spec.request_id})
+        check_story(story, outcome, spec)
+        _check_against_others(chain, spec, engine, story, outcome)
+    except LawBroken as broken:
+        broken.story = story
+        raise
+    return story, outcome
+
+
+def _check_against_others(
+    chain: Sequence[LoadedMod],
+    spec: SessionSpec,
+    engine: ScriptedEngine,
+    story: Story,
+    outcome: Outcome,
+) -> None:
+    """What the model writes alone, and what the reference tells the same mods."""
     plain = Oracle(spec, [], engine.model).run().tokens
     laws.law_4_a_noop_changes_nothing(Case(story, outcome, spec, spec.max_tokens), plain)
+    theirs = Recorder()
     Oracle(spec, theirs.chain(chain), engine.model).run()
     _check_same(story, theirs.stories[spec.request_id], outcome)
 

@@ -6,6 +6,7 @@ follows from the story itself, so that it holds for whichever engine the story c
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,11 +23,12 @@ from mods.sdk.actions import (
     ToolCalls,
     legal_names,
 )
+from mods.sdk.errors import HostError
 from mods.sdk.events import Added, Event, Finished, ForwardPass, Sampled
 from mods.sdk.testing.chain import merge_shapes, winner
 from mods.sdk.testing.judge import Verdict, judge
 from mods.sdk.testing.outcome import Outcome
-from mods.sdk.testing.recorder import Story, Turn
+from mods.sdk.testing.recorder import Said, Story, Turn
 from mods.sdk.testing.tokenizer import ByteTokenizer
 
 
@@ -36,6 +38,8 @@ class LawBroken(AssertionError):
     def __init__(self, law: int, what: str, evidence: object = None) -> None:
         super().__init__(f"law {law}: {what}" + (f": {evidence}" if evidence is not None else ""))
         self.law, self.what, self.evidence = law, what, evidence
+        self.story: Story | None = None
+        """What the mods were told and answered, where that is known."""
 
 
 @dataclass
@@ -225,12 +229,18 @@ def law_8_nothing_is_swallowed(case: Case) -> None:
     """What a mod raises, or answers illegally, fails its request with 422 and says why."""
     for turn, after in case.story.pairs():
         said = turn.wrong()
-        if said is None or isinstance(turn.event, Finished):
+        if said is None or isinstance(turn.event, Finished) or _was_cancelled(case, said):
             continue
         over = after is not None and isinstance(after.event, Finished)
         require(over, 8, f"{said.answer!r} did not end the session", after)
         require(case.outcome.status == 422, 8, "the status", case.outcome.status)
         _check_message(case.outcome, turn.event, said.answer)
+
+
+def _was_cancelled(case: Case, said: Said) -> bool:
+    """Whether a handler that waited was stopped: the client went away, or the time was over."""
+    stopped = case.outcome.reason == "aborted" or case.outcome.status == HostError.status
+    return isinstance(said.answer, CancelledError) and stopped
 
 
 def _check_message(outcome: Outcome, event: Event, answer: object) -> None:

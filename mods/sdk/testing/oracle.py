@@ -15,6 +15,7 @@ import numpy as np
 
 from mods.runtime.decisions import PassedEnd, SessionSpec, Usage
 from mods.runtime.seat import LoadedMod
+from mods.runtime.waiting import DeadlineMissedError, Steps, may_wait
 from mods.sdk.actions import (
     Action,
     ActionBuilder,
@@ -31,6 +32,7 @@ from mods.sdk.actions import (
 from mods.sdk.errors import (
     BudgetExceededError,
     EmittedError,
+    HostError,
     InvalidActionError,
     ModError,
     ModRaisedError,
@@ -45,9 +47,13 @@ from mods.sdk.events import (
     ForwardPass,
     Prefilled,
     Sampled,
+    look_at,
+    look_away,
 )
-from mods.sdk.testing.chain import effective, merge_shapes, strongest
+from mods.sdk.testing.chain import at_held_temperature, effective, merge_shapes, strongest
+from mods.sdk.testing.clock import HARD_DEADLINE, clock
 from mods.sdk.testing.judge import Verdict, judge
+from mods.sdk.testing.look import PlainLook
 from mods.sdk.testing.model import Model, draw
 from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.scripted import too_early
@@ -61,6 +67,7 @@ class Member:
     mod: LoadedMod
     promised: int = 0
     holding: bool = False
+    temperature: float | None = None
 
 
 class Over(Exception):
@@ -77,6 +84,8 @@ class Oracle:
         self.prompt, self.max_tokens = spec.prompt, spec.max_tokens
         self.tokens: list[int] = []
         self.forced: list[bool] = []
+        self.mods: list[str | None] = []
+        """Whose each token is, None for a drawn one."""
         self.passed: list[PassedEnd] = []
         self.removed: list[int] = []
         self.erased = self.runs = self.work = 0
@@ -101,14 +110,16 @@ class Oracle:
 
     def _prefilled(self) -> None:
         context = ContextInfo(tuple(self.prompt))
-        _, action = self._ask(Prefilled(self.spec.request_id, 0, 0, self.spec.max_tokens, context))
+        member, action = self._ask(
+            Prefilled(self.spec.request_id, 0, 0, self.spec.max_tokens, context)
+        )
         if isinstance(action, AdjustedPrefill):
             room = self.spec.max_context - len(action.tokens)
             if room < 1:
                 raise InvalidActionError("no room")
             self.prompt = action.tokens
             self.max_tokens = min(action.max_steps or self.max_tokens, room)
-        self._perhaps_end(action)
+        self._perhaps_end(action, member)
 
     def _round(self) -> None:
         self.step, self.runs = self.step + 1, 0
@@ -117,7 +128,7 @@ class Oracle:
         member, action = self._ask(
             ForwardPass(self.spec.request_id, self.step, len(self.tokens), logits)
         )
-        self._perhaps_end(action)
+        self._perhaps_end(action, member)
         if isinstance(action, ForceTokens):
             return self._force(action.tokens, member)
         if isinstance(action, Backtrack):
@@ -130,7 +141,7 @@ class Oracle:
         )
         if not isinstance(action, Noop):
             self.erased += 1
-        self._perhaps_end(action)
+        self._perhaps_end(action, member)
         if isinstance(action, ForceTokens):
             self._force(action.tokens, member)
         elif isinstance(action, Backtrack):
@@ -156,6 +167,7 @@ class Oracle:
         for token in run:
             self.tokens.append(token)
             self.forced.append(member is not None)
+            self.mods.append(member.mod.traits.name if member else None)
             entered.append(token)
             verdict = judge(self.spec, self.max_tokens, self.tokens, self.tokenizer)
             if verdict:
@@ -176,7 +188,7 @@ class Oracle:
             ),
             promise=True,
         )
-        self._perhaps_end(action)
+        self._perhaps_end(action, actor)
         if isinstance(action, Backtrack):
             return self._backtrack(action, action.n, actor)
         if isinstance(action, ForceTokens):
@@ -209,7 +221,7 @@ class Oracle:
         for member in self.members:
             if "Finished" in member.mod.traits.events:
                 try:
-                    member.mod.handler(event, ActionBuilder(event, self.tokenizer), self.tokenizer)
+                    self._call(member, event, ActionBuilder(event, self.tokenizer))
                 except Exception:
                     continue
         self.outcome.record = {"actions": self.actions}
@@ -226,14 +238,16 @@ class Oracle:
         self.removed = self.tokens[length:] + self.removed
         self.erased += len(self.tokens) - length
         self.tokens, self.forced = self.tokens[:length], self.forced[:length]
+        self.mods = self.mods[:length]
         self.passed = [end for end in self.passed if end.index < length]
         for each in self.members:
             each.promised = min(each.promised, length)
 
-    def _perhaps_end(self, action: Action) -> None:
+    def _perhaps_end(self, action: Action, member: Member | None) -> None:
         if isinstance(action, ForceOutput):
             self.erased += len(self.tokens)
             self.tokens, self.forced = list(action.tokens), [True] * len(action.tokens)
+            self.mods = [member.mod.traits.name if member else None] * len(action.tokens)
             self.passed, self.outcome.replaced = [], True
             self._end("stop", None)
         if isinstance(action, ToolCalls):
@@ -271,14 +285,16 @@ class Oracle:
 
     def _ask(self, event: Event, promise: bool = False) -> tuple[Member | None, Action]:
         """The member that is obeyed, and its action. Afterwards, declared reaches promise."""
-        said = [
-            (member, action)
-            for member in self.members
-            if not isinstance(action := self._answer(member, event), Noop)
-        ]
-        member, action, lost = obeyed(said)
-        for who, what in said:
-            self._note(event, who, what, any(what is each for each in lost))
+        meant: list[tuple[Member, Action, Action]] = []
+        for each in self.members:
+            action = self._answer(each, event)
+            warmed = at_held_temperature(event, action, each.temperature)
+            if isinstance(warmed, Action) and not isinstance(warmed, Noop):
+                meant.append((each, warmed, action))
+        member, action, lost = obeyed([(who, what) for who, what, _ in meant])
+        for who, what, own in meant:
+            if not isinstance(own, Noop):
+                self._note(event, who, own, any(what is each for each in lost))
         if isinstance(action, AdjustedLogits):
             self._check_shape(action)
         if promise:
@@ -293,19 +309,43 @@ class Oracle:
             return Noop()
         builder = ActionBuilder(event, self.tokenizer)
         try:
-            action = validate_action(event, member.mod.handler(event, builder, self.tokenizer))
+            action = validate_action(event, self._call(member, event, builder))
             self._check_contents(action)
+        except HostError:
+            raise
         except Exception as error:
             if traits.on_error == "ignore":
                 return Noop()
             if isinstance(error, InvalidActionError):
                 raise
             raise ModRaisedError(f"{traits.name}: {error}") from error
+        if builder.warmed:
+            member.temperature = builder.held
+            self._note_temperature(event, member, builder.held)
         if builder.holding is not None:
             member.holding = builder.holding or traits.reach is None
             if not builder.holding:
                 member.promised = max(member.promised, len(self.tokens))
         return effective(event, action)
+
+    def _call(self, member: Member, event: Event, builder: ActionBuilder) -> object:
+        """What the author's function answers, however long it waits."""
+        skip = self.spec.skip_special_tokens
+        look_at(event, PlainLook(list(self.tokens), list(self.mods), self.tokenizer, skip))
+        try:
+            answer = member.mod.handler(event, builder, self.tokenizer)
+            if may_wait(member.mod.handler):
+                return clock().run(self._waited(member, answer))
+            return answer
+        finally:
+            look_away(event)
+
+    async def _waited(self, member: Member, answer: Any) -> object:
+        limit = max(HARD_DEADLINE, member.mod.traits.deadline or 0.0)
+        try:
+            return await Steps(answer, lambda: None, lambda: None, limit)
+        except DeadlineMissedError:
+            raise HostError(f"{member.mod.traits.name} waited longer than {limit} s") from None
 
     def _check_contents(self, action: Action) -> None:
         ids = list(getattr(action, "tokens", ()))
@@ -319,6 +359,10 @@ class Oracle:
     def _check_shape(self, shape: AdjustedLogits) -> None:
         if shape.allow is not None and not shape.allow - shape.ban - {self.spec.sentinel}:
             raise InvalidActionError("nothing is left to draw")
+
+    def _note_temperature(self, event: Event, member: Member, temperature: float | None) -> None:
+        self._note(event, member, Noop(), False)
+        self.actions[-1].update(action="temperature", temperature=temperature)
 
     def _note(self, event: Event, member: Member, action: Action, lost: bool) -> None:
         self.actions.append(

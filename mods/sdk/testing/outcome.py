@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mods.runtime.decisions import Decision, Fail, Finish, PassedEnd, Usage
+from mods.sdk.events import Token
 
 
 @dataclass
@@ -16,6 +17,7 @@ class Outcome:
     reason: as `Finished` says it. status, type, message: of a failure. prompt: the one that was
     computed. shown: what a stream had shown, each time it showed more. decisions: by output
     position, for each draw; None where they cannot be known. record: the machine's own account.
+    written: the output as the machine has it, each token with the mod that it is from.
     """
 
     tokens: list[int]
@@ -32,6 +34,7 @@ class Outcome:
     shown: list[Sequence[int]] = field(default_factory=list)
     decisions: list[tuple[int, Decision]] | None = None
     record: dict[str, Any] = field(default_factory=dict)
+    written: list[Token] = field(default_factory=list)
 
     @property
     def failed(self) -> bool:

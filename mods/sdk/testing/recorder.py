@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, cast
 
 from mods.runtime.compile import Traits
 from mods.runtime.contents import checked
 from mods.runtime.seat import Handler, LoadedMod
+from mods.runtime.waiting import may_wait
 from mods.sdk.actions import Action, ActionBuilder, Noop, validate_action
 from mods.sdk.errors import InvalidActionError
-from mods.sdk.events import Added, Event
+from mods.sdk.events import Added, Event, ForwardPass
+from mods.sdk.testing.chain import at_held_temperature
 from mods.sdk.testing.tokenizer import VOCABULARY
 
 
@@ -89,18 +92,42 @@ class Recorder:
     def watch(self, mod: LoadedMod) -> LoadedMod:
         """The same mod, whose answers are kept."""
         name, ignored = mod.traits.name, mod.traits.on_error == "ignore"
+        held: dict[str, float | None] = {}
 
-        def watched(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
+        @contextmanager
+        def heard(event: Event) -> Iterator[Turn]:
             turn = self._turn(event, name)
             try:
-                answer = mod.handler(event, actions, tokenizer)
+                yield turn
             except BaseException as error:
                 turn.answers.append(Said(name, error, ignored))
                 raise
-            turn.answers.append(Said(name, answer, ignored))
+
+        hears = mod.traits.events
+
+        def say(turn: Turn, actions: ActionBuilder, answer: object) -> object:
+            rid = turn.event.request_id
+            if actions.warmed:
+                held[rid] = actions.held
+            said = at_held_temperature(turn.event, answer, held.get(rid))
+            turn.answers.append(Said(name, said, ignored))
             return answer
 
-        return replace(mod, handler=watched)
+        def watched(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
+            with heard(event) as turn:
+                answer = mod.handler(event, actions, tokenizer) if event.name in hears else None
+                return say(turn, actions, answer)
+
+        async def awaited(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
+            if event.name not in hears:
+                return watched(event, actions, tokenizer)
+            with heard(event) as turn:
+                answer = mod.handler(event, actions, tokenizer)
+                return say(turn, actions, await cast(Awaitable[object], answer))
+
+        # A mod that holds a temperature shapes draws of which it is not told.
+        traits = replace(mod.traits, events=hears | {ForwardPass.name})
+        return LoadedMod(awaited if may_wait(mod.handler) else watched, traits)
 
     def chain(self, mods: Sequence[LoadedMod]) -> list[LoadedMod]:
         """The observer, and the mods behind it, all watched."""
@@ -140,6 +167,6 @@ def error_of(event: Event, answer: object, vocabulary: int) -> BaseException | N
 
 def told(event: Event) -> tuple[object, ...]:
     """An event as plain values that can be compared; logits as their bytes."""
-    values = [getattr(event, part.name) for part in fields(event)]
+    values = [getattr(event, part.name) for part in fields(event) if part.compare]
     plain = [value.tobytes() if hasattr(value, "tobytes") else value for value in values]
     return (event.name, *(tuple(value) if type(value) is list else value for value in plain))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -13,13 +15,16 @@ from mods.runtime.seat import LoadedMod
 from mods.sdk.actions import LEGAL, ActionBuilder, AdjustedLogits, Noop
 from mods.sdk.events import Event, ForwardPass
 
+SAME = "same"
+
 
 @dataclass(frozen=True)
 class Line:
     """One answer: an action's name, with what it needs.
 
-    kind: the name of an action, or `raise`. steer: `hold` or `release`, done first. legal: do
-    nothing where the action is not legal (otherwise return it all the same).
+    kind: the name of an action, or `raise`. steer: `hold` or `release`, done first; so is
+    steady, a temperature that holds (`SAME` leaves it as it is). legal: do nothing where the
+    action is not legal (otherwise return it all the same).
     """
 
     kind: str = "noop"
@@ -32,37 +37,48 @@ class Line:
     row: bool = False
     max_steps: int | None = None
     steer: str | None = None
+    steady: float | str | None = SAME
     legal: bool = True
 
 
 @dataclass(frozen=True)
 class Script:
-    """Lines by the number of the call. The same script always makes the same mod."""
+    """Lines by the number of the call. The same script always makes the same mod.
+
+    waits: seconds to wait before the answer to some calls; None for a mod that is not `async`.
+    """
 
     lines: Mapping[int, Line]
     name: str = "scripted"
     reach: int | None = None
     logits: bool = False
     on_error: str = "fail"
+    waits: Mapping[int, float] | None = None
 
     def mod(self) -> LoadedMod:
         """A fresh mod that has not been called yet."""
-        calls = 0
+        calls = count()
 
         def handler(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
-            nonlocal calls
-            line = self.lines.get(calls, Line())
-            calls += 1
-            return perform(line, event, actions)
+            return perform(self.lines.get(next(calls), Line()), event, actions)
+
+        async def waits(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
+            call = next(calls)
+            seconds = (self.waits or {}).get(call)
+            if seconds is not None:
+                await asyncio.sleep(seconds)
+            return perform(self.lines.get(call, Line()), event, actions)
 
         traits = Traits(self.name, reach=self.reach, logits=self.logits, on_error=self.on_error)
-        return LoadedMod(handler, traits)
+        return LoadedMod(handler if self.waits is None else waits, traits)
 
 
 def perform(line: Line, event: Event, actions: ActionBuilder) -> object:
     """Do what a line says; where that is not legal and the line minds, do nothing."""
     if line.steer:
         getattr(actions, line.steer)()
+    if line.steady != SAME:
+        actions.temperature(line.steady)  # type: ignore[arg-type]
     if line.kind == "raise":
         raise ScriptedError("the script says so")
     allowed = {kind.name for kind in LEGAL[event.name]}

@@ -7,12 +7,15 @@ goes on where `Resume` says. Its misbehaviour is what the real engine is entitle
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any, TypeVar
 
 from mods.runtime.decisions import (
+    END_SEGMENT,
     Decision,
     EndSegment,
     Fail,
@@ -23,11 +26,20 @@ from mods.runtime.decisions import (
     SessionSpec,
     Shape,
 )
+from mods.runtime.handlers import Watch
 from mods.runtime.machine import Machine
 from mods.runtime.seat import LoadedMod
+from mods.runtime.waiting import at_once
+from mods.sdk.events import FloatRow
+from mods.sdk.testing.clock import ClockWatch, clock
 from mods.sdk.testing.model import HashModel, Model, draw
 from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.tokenizer import EOS, SENTINEL, VOCABULARY, ByteTokenizer
+
+T = TypeVar("T")
+
+WAITED = 0.01
+"""Seconds of a waiting handler's time that pass while the engine makes one step."""
 
 _sessions = count(1)
 
@@ -70,7 +82,7 @@ class Trouble:
 
 NO_TROUBLE = Trouble()
 
-MachineFactory = Callable[[SessionSpec, Sequence[LoadedMod], ByteTokenizer], Machine]
+MachineFactory = Callable[[SessionSpec, Sequence[LoadedMod], ByteTokenizer, Watch], Machine]
 
 
 class ScriptedEngine:
@@ -93,6 +105,7 @@ class ScriptedEngine:
     def run(self, spec: SessionSpec, mods: Sequence[LoadedMod]) -> Outcome:
         """One session, from its start to its end."""
         session = self.session(spec, mods)
+        session.alone = True
         for _ in session.steps():
             pass
         return session.outcome
@@ -109,7 +122,7 @@ class ScriptedEngine:
         return [session.outcome for session in sessions]
 
     def session(self, spec: SessionSpec, mods: Sequence[LoadedMod]) -> ScriptedSession:
-        machine = self._machine(spec, mods, self.tokenizer)
+        machine = self._machine(spec, mods, self.tokenizer, ClockWatch())
         reads_logits = any(mod.traits.logits for mod in mods)
         return ScriptedSession(spec, machine, self.model, self.trouble, reads_logits)
 
@@ -125,6 +138,10 @@ class ScriptedSession:
     reads_logits: bool
     tokens: list[int] = field(default_factory=list)
     step: int = 0
+    alone: bool = False
+    """Whether nobody else's steps are to come while a handler waits."""
+    waiting: asyncio.Task[Decision] | None = None
+    """The decision that a handler waits over, and for which the segment was ended."""
 
     def __post_init__(self) -> None:
         self.prompt = self.spec.prompt
@@ -133,16 +150,17 @@ class ScriptedSession:
 
     def steps(self) -> Iterator[int]:
         """Run; each yield is one step of the engine's."""
-        answer: Next = self.machine.open()
+        answer: Next = yield from self._wait_for(self.machine.opening())
         while isinstance(answer, Resume) and not self._aborted():
             self._resume(answer)
             tail = yield from self._segment(answer.segment)
-            if tail is None:
+            if tail is None or (self.waiting is not None and self._aborted()):
                 break
-            answer = self.machine.tail(*tail)
+            answer = yield from self._wait_for(self.machine.ending(*tail))
             if self.step in self.trouble.again:
-                assert self.machine.tail(*tail) == answer, "a repeated tail got another answer"
-        self._close(answer)
+                again = yield from self._wait_for(self.machine.ending(*tail))
+                assert again == answer, "a repeated tail got another answer"
+        yield from self._close(answer)
 
     def _resume(self, resume: Resume) -> None:
         assert 0 <= resume.keep <= len(self.tokens), f"keep {resume.keep} of {len(self.tokens)}"
@@ -172,15 +190,53 @@ class ScriptedSession:
         position = len(self.tokens)
         logits = self.model.logits(self.prompt + self.tokens) if self.reads_logits else None
         if self.step in self.trouble.stale:
-            self.machine.decide(segment - 1, max(0, position - 1), 7, logits)
-        decision, row = self.machine.decide(segment, position, newest, logits), self.machine.row
-        if self.step in self.trouble.repeat:
-            again = self.machine.decide(segment, position, newest, logits)
+            self._decide(segment - 1, max(0, position - 1), 7, logits)
+        decision, row = self._decide(segment, position, newest, logits), self.machine.row
+        if self.step in self.trouble.repeat and self.waiting is None:
+            again = self._decide(segment, position, newest, logits)
             assert again == decision, f"a repeated feed got {again}, not {decision}"
         assert self.outcome.decisions is not None
         self.outcome.decisions.append((position, decision))
         self._look()
         return decision, row
+
+    def _decide(self, segment: int, position: int, token: int, logits: FloatRow | None) -> Decision:
+        """The machine's decision. While a handler waits there is none, and the segment ends."""
+        call = self.machine.deciding(segment, position, token, logits)
+        if not self.machine.handlers.may_wait:
+            return at_once(call)
+        task = clock().begin(call)
+        if task.done():
+            return task.result()
+        self.waiting = task
+        return END_SEGMENT
+
+    def _wait_for(self, call: Coroutine[Any, Any, T]) -> Generator[int, None, T]:
+        """The result of a call, after the one that still waits; other sessions go on meanwhile."""
+        if not self.machine.handlers.may_wait:
+            return at_once(call)
+        if self.waiting is not None:
+            yield from self._until_done(self.waiting)
+            self.waiting = None
+        return (yield from self._until_done(clock().begin(call)))
+
+    def _until_done(self, task: asyncio.Task[T]) -> Generator[int, None, T]:
+        if self.alone:
+            return clock().run(task)
+        while not task.done():
+            clock().turn(WAITED)
+            yield self.step
+        return task.result()
+
+    def _give_up(self) -> None:
+        """The client has gone: the handler that waits is told so, and nothing comes of it."""
+        if self.waiting is not None:
+            self.machine.handlers.abandoned = True
+            self.waiting.cancel()
+            while not self.waiting.done():
+                clock().turn(WAITED)
+            self.machine.handlers.abandoned = False
+            self.waiting = None
 
     def _draw(self, decision: Decision, row: object) -> int:
         if self.step in self.trouble.late or isinstance(decision, EndSegment):
@@ -215,7 +271,8 @@ class ScriptedSession:
         if floor > (len(shown[-1]) if shown else 0):
             shown.append(tuple(self.tokens[:floor]))
 
-    def _close(self, answer: Next) -> None:
+    def _close(self, answer: Next) -> Iterator[int]:
+        self._give_up()
         outcome = self.outcome
         outcome.prompt, outcome.tokens = self.prompt, self.tokens
         if isinstance(answer, Finish):
@@ -224,8 +281,9 @@ class ScriptedSession:
             outcome.shown.append(tuple(outcome.tokens))
         elif isinstance(answer, Fail):
             outcome.fail(answer)
-        outcome.record = self.machine.close("aborted")
-        self.machine.close("aborted")
+        outcome.record = yield from self._wait_for(self.machine.closing("aborted"))
+        yield from self._wait_for(self.machine.closing("aborted"))
+        outcome.written = list(self.machine.handlers.transcript.tokens)
 
 
 def too_early(spec: SessionSpec, length: int) -> Sequence[int]:

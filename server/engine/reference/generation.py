@@ -20,10 +20,11 @@ class Piece:
 class Generation:
     """One finished session.
 
-    finish_reason: `stop`, `length`, `tool_calls`, `error` or `aborted`. stop_reason: the stop
-    string or stop token id, None for end of sequence. logprobs: by token, of the model's own row;
-    None for a token that entered by prefill. failure: why it failed, else None. replaced: a mod
-    replaced all output. record: what the mods did and said.
+    text: what was shown, all of it where the session finished. finish_reason: `stop`, `length`,
+    `tool_calls`, `error` or `aborted`. stop_reason: the stop string or stop token id, None for
+    end of sequence. logprobs: by token, of the model's own row; None for a token that entered by
+    prefill. failure: why it failed, else None. replaced: a mod replaced all output. record: what
+    the mods did and said.
     """
 
     request_id: str
@@ -40,11 +41,11 @@ class Generation:
     failure: Fail | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
-    def finish(self, finish: Finish, text: str) -> None:
+    def finish(self, finish: Finish) -> None:
         """Take over what a finished session says of itself."""
-        self.text, self.finish_reason, self.stop_reason = text, finish.reason, finish.stop_reason
+        self.finish_reason, self.stop_reason = finish.reason, finish.stop_reason
         self.tool_calls, self.replaced = finish.tool_calls, finish.replaced
-        self.usage = finish.usage
+        self.usage, self.passed_ends = finish.usage, list(finish.passed_ends)
 
     def fail(self, fail: Fail) -> None:
         """Take over how a session failed."""

@@ -15,15 +15,15 @@ from typing import Any, Self
 from vllm.sampling_params import SamplingParams
 from vllm.tokenizers import get_tokenizer
 
-from mods.runtime.decisions import SessionSpec
 from mods.runtime.seat import LoadedMod
 from mods.sdk.tokenizer import load_tokenizer
 from server.engine.reference.backend import Backend
-from server.engine.reference.driver import Chain, InProcess
 from server.engine.reference.generation import Generation, Piece
+from server.engine.reference.grammars import LoopGrammars
 from server.engine.reference.session import ReferenceSession
 from server.engine.reference.transformers_backend import TransformersBackend
 from server.engine.sentinel import choose_sentinel
+from server.engine.spec import session_spec, with_ends
 
 
 class BusyError(RuntimeError):
@@ -48,6 +48,7 @@ class ReferenceLoop:
         self.mods_tokenizer = tokenizer if mods_tokenizer is None else mods_tokenizer
         self.max_context = min(max_context or backend.max_context, backend.max_context)
         self.sentinel = choose_sentinel(tokenizer, backend.vocabulary)
+        self._grammars = LoopGrammars(tokenizer, backend.vocabulary, backend.eos_ids)
         self._numbers = itertools.count(1)
         self._running = threading.Lock()
 
@@ -71,64 +72,58 @@ class ReferenceLoop:
 
         A session that fails is a `Generation` with a `failure`, no exception.
         """
-        session = self.session(prompt, params, self.in_process(mods), **request)
-        for _ in self.stream(session, streams=False):
+        session = self.session(prompt, params, mods, streams=False, **request)
+        for _ in self.stream(session):
             pass
         return session.generation
 
     def session(
-        self, prompt: Sequence[int], params: SamplingParams, chain: Chain, **request: Any
+        self,
+        prompt: Sequence[int],
+        params: SamplingParams,
+        mods: Sequence[LoadedMod] = (),
+        streams: bool = True,
+        **request: Any,
     ) -> ReferenceSession:
-        """A session that has not begun.
+        """A session that has not begun. streams: whether it shows anything before its end.
 
         request: fields of `SessionSpec` that sampling parameters do not hold, such as
         `request_id`, `conversation` and `tools`. Raises ValueError for what it cannot keep.
         """
         _refuse_what_cannot_be_kept(params)
-        own = params.clone()
-        eos = getattr(self.tokenizer, "eos_token_id", None)
-        own.update_from_generation_config({"eos_token_id": list(self.backend.eos_ids)}, eos)
-        spec = self._spec(list(prompt), own, request)
-        return ReferenceSession(self.backend, self.tokenizer, spec, own, chain)
+        if not 0 < len(prompt) < self.max_context:
+            most = self.max_context - 1
+            raise ValueError(f"a prompt has 1 to {most} tokens, this one {len(prompt)}")
+        own = with_ends(params, {"eos_token_id": list(self.backend.eos_ids)}, self.tokenizer)
+        number = next(self._numbers)
+        spec = session_spec(
+            number,
+            request.pop("request_id", f"reference.{number}"),
+            list(prompt),
+            own,
+            max_context=self.max_context,
+            vocabulary=self.backend.vocabulary,
+            **{"sentinel": self.sentinel, **request},
+        )
+        return ReferenceSession(
+            self.backend,
+            self.tokenizer,
+            spec,
+            own,
+            mods,
+            self.mods_tokenizer,
+            self._grammars,
+            streams,
+        )
 
-    def stream(self, session: ReferenceSession, streams: bool = True) -> Iterator[Piece]:
+    def stream(self, session: ReferenceSession) -> Iterator[Piece]:
         """A session's pieces. Raises `BusyError` while another one is under way."""
         if not self._running.acquire(blocking=False):
             raise BusyError("the reference loop runs one request at a time: let the other one end")
         try:
-            yield from session.pieces(streams)
+            yield from session.pieces()
         finally:
             self._running.release()
-
-    def in_process(self, mods: Sequence[LoadedMod]) -> InProcess:
-        """Mods as a chain that runs in this process."""
-        return InProcess(mods, self.mods_tokenizer)
-
-    def _spec(
-        self, prompt: list[int], params: SamplingParams, request: dict[str, Any]
-    ) -> SessionSpec:
-        room = self.max_context - len(prompt)
-        if room < 1 or not prompt:
-            raise ValueError(
-                f"a prompt has 1 to {self.max_context - 1} tokens, this one {len(prompt)}"
-            )
-        number = next(self._numbers)
-        fields: dict[str, Any] = {
-            "session": number,
-            "request_id": f"reference.{number}",
-            "prompt": prompt,
-            "max_tokens": min(params.max_tokens or room, room),
-            "max_context": self.max_context,
-            "vocabulary": self.backend.vocabulary,
-            "sentinel": self.sentinel,
-            "eos": [] if params.eos_token_id is None else [params.eos_token_id],
-            "ignore_eos": params.ignore_eos,
-            "stop_token_ids": list(params.stop_token_ids or ()),
-            "stop": [params.stop] if isinstance(params.stop, str) else list(params.stop or ()),
-            "skip_special_tokens": params.skip_special_tokens,
-            "min_tokens": params.min_tokens,
-        }
-        return SessionSpec(**{**fields, **request})
 
 
 def _refuse_what_cannot_be_kept(params: SamplingParams) -> None:

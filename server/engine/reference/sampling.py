@@ -1,11 +1,12 @@
 """What a request's own parameters do to a row, in the order in which vLLM's sampler does it.
 
-Before any mod sees the row: allowed ids, `min_tokens`, `logit_bias`. After the mods' edits (bad
-words and penalties are among those): temperature, min-p, top-k and top-p, the draw.
+Before any mod sees the row: allowed ids, `min_tokens`, `logit_bias`. Then bad words and penalties,
+which are among the edits where mods watch. Then temperature, min-p, top-k and top-p, the draw.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -30,6 +31,25 @@ def shape_by_request(logits: torch.Tensor, params: SamplingParams, length: int) 
     if params.logit_bias:
         biases = torch.tensor([*params.logit_bias.values()], device=logits.device)
         logits[_at(params.logit_bias, logits)] += biases
+
+
+def shape_by_history(
+    logits: torch.Tensor, params: SamplingParams, prompt: Sequence[int], output: Sequence[int]
+) -> None:
+    """Bad words and penalties of a request that no mod watches, by vLLM's own functions.
+
+    Edits logits [vocabulary] in place.
+    """
+    from vllm.v1.sample.ops.bad_words import apply_bad_words
+    from vllm.v1.sample.ops.penalties import apply_all_penalties
+
+    rows = logits.unsqueeze(0)
+    if params.bad_words_token_ids:
+        apply_bad_words(rows, {0: params.bad_words_token_ids}, [list(output)])
+    penalties = (params.presence_penalty, params.frequency_penalty, params.repetition_penalty)
+    if penalties != (0.0, 0.0, 1.0):
+        columns = [torch.tensor([value], device=logits.device) for value in penalties]
+        apply_all_penalties(rows, _at(prompt, logits).unsqueeze(0), *columns, [list(output)])
 
 
 def draw(

@@ -1,41 +1,42 @@
 """One request in the reference loop: segments, drawn token by token without any lag.
 
-It does what the engine, its worker and `ModEngine` do together, in one place and in order: a
-segment begins with the session's tokens in its context; each draw is decided by the machine; a
-segment ends where vLLM would end it, or where the machine does.
+It does in one place and in order what the engine, its worker, a mods' host and `ModEngine` do
+together. The parts are theirs: the machine, the worker's batch, the answer. What is plain here,
+and intricate there, is who waits for whom.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from vllm.sampling_params import SamplingParams
+from vllm.logprobs import Logprob
+from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.sampling_params import RequestOutputKind, SamplingParams
 
-from mods.runtime.decisions import (
-    Decision,
-    EndSegment,
-    Fail,
-    Finish,
-    Next,
-    PassedEnd,
-    Resume,
-    SessionSpec,
-)
-from mods.sdk.errors import ReachExceededError
-from processors.decisions import Edits
-from processors.rows import Row, SegmentArgs
+from mods.runtime.decisions import Fail, Finish, Next, Resume, SessionSpec
+from mods.runtime.machine import Machine
+from mods.runtime.seat import LoadedMod
+from mods.sdk.errors import ModError
+from processors.batch import Batch
+from processors.rows import read_row
+from server.engine.answer import Answer
+from server.engine.call import Call
+from server.engine.given import Given
 from server.engine.reference.backend import Backend
-from server.engine.reference.driver import Chain
+from server.engine.reference.drawing import Drawing, Drawn, bring
 from server.engine.reference.generation import Generation, Piece
-from server.engine.reference.sampling import shape_by_request
+from server.engine.reference.grammars import LoopGrammars
+from server.engine.reference.machine_feeds import ADDRESS, MachineFeeds
 from server.engine.segment import SegmentParams
-from server.engine.text import SessionText
 
 
 class ReferenceSession:
-    """Run it once: `pieces()` as a stream, or to the end at once; `generation` is what came."""
+    """Run it once: `pieces()` is its life; `generation` is what came.
+
+    params: with the model's own ends. streams: whether anything is shown before the end.
+    """
 
     def __init__(
         self,
@@ -43,42 +44,55 @@ class ReferenceSession:
         tokenizer: Any,
         spec: SessionSpec,
         params: SamplingParams,
-        chain: Chain,
+        mods: Sequence[LoadedMod],
+        mods_tokenizer: Any,
+        grammars: LoopGrammars,
+        streams: bool = True,
     ) -> None:
         self.spec = spec
         self.generation = Generation(spec.request_id, spec.prompt)
-        self._backend, self._reads_logits = backend, chain.reads_logits
-        self._driver = chain.start(spec)
-        self._max_tokens = spec.max_tokens
-        self._tokens: list[int] = []
-        self._logprobs: list[float | None] = []
-        self._passed: list[PassedEnd] = []
-        self._text = SessionText(tokenizer, spec.prompt, params)
-        self._shown = 0
-        self._said = ""
-        """The text that has been shown."""
-        self._streams = self._aborted = False
+        self._backend, self._grammars = backend, grammars
+        self._machine = Machine(spec, mods, mods_tokenizer, matchers=grammars)
+        self._batch = Batch(MachineFeeds(self._machine), masks=grammars.masks)
+        self._prompt, self._max_tokens = spec.prompt, spec.max_tokens
+        self._kept = 0
+        self._held: list[tuple[str, int, bool]] = []
+        self._aborted = False
+        params.output_kind = RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY
+        params.logprobs = params.logprobs or 0
+        self._answer = _answer(tokenizer, spec, params)
+        reads_logits = any(mod.traits.logits for mod in mods)
         seed = params.seed if params.seed is not None else spec.session
         self._segments = SegmentParams(
-            params, tokenizer, "", spec.session, spec.sentinel, self._reads_logits, seed, False
+            params,
+            tokenizer,
+            ADDRESS,
+            spec.session,
+            spec.sentinel,
+            reads_logits,
+            seed,
+            streams,
+            spec.reasoning_end,
         )
-        self._generator = _generator(params, backend.device)
+        self._generator = generator_of(params, backend.device)
 
-    def pieces(self, streams: bool = True) -> Iterator[Piece]:
+    def pieces(self) -> Iterator[Piece]:
         """Run to the end, showing what nothing can take back any more.
 
-        streams: False shows nothing before the end. Closing the iterator aborts the session.
+        A session that fails says so in `generation`. Closing the iterator aborts the session.
         """
-        self._streams = streams
         reason = "aborted"
         try:
-            step = self._driver.open()
+            step = self._machine.open()
             while isinstance(step, Resume) and not self._aborted:
                 self._begin(step)
-                for newest in self._segment(step):
-                    yield from self._show(newest)
+                failed = self._prepare(step)
+                if failed is not None:
+                    step = failed
+                    break
+                yield from self._segment(step)
                 if not self._aborted:
-                    step = self._driver.tail(step.segment, len(self._tokens), self._newest)
+                    step = self._tail(step)
             if not self._aborted:
                 reason = "error" if isinstance(step, Fail) else "done"
                 yield from self._end(step)
@@ -92,128 +106,108 @@ class ReferenceSession:
         """End before the next draw. Any thread may call it."""
         self._aborted = True
 
-    # A segment.
-
     def _begin(self, resume: Resume) -> None:
-        """Take in what the machine made of the last segment, and bring the context there."""
+        """Take in what the machine made of the last segment."""
         if resume.prompt is not None:
-            self.generation.prompt = resume.prompt
+            self._prompt = self.generation.prompt = resume.prompt
         if resume.max_tokens is not None:
             self._max_tokens = resume.max_tokens
-        self._passed = resume.passed_ends
-        self._replace(resume.keep, resume.tokens)
-        self._kept = len(self._tokens)
-        self._newest = -1
-        whole = self.generation.prompt + self._tokens
-        if resume.segment == 1:
-            self._backend.prefill(whole)
-            return
-        same = min(len(self._backend.context), len(whole) - len(resume.tokens))
-        self._backend.rewind_kv_cache(same)
-        self._backend.add_tokens(whole[same:])
+        self._answer.replace(resume.keep, resume.tokens, resume.passed_ends)
+        self._kept = len(self._answer.tokens)
 
-    def _segment(self, resume: Resume) -> Iterator[int]:
-        """Draw until the segment ends. Yields the number of tokens that the machine let pass."""
-        params = self._segments.make(resume, self._kept, self._max_tokens)
-        args = SegmentArgs.from_extra_args(params.extra_args)
-        assert args is not None
-        row = Row(args, self.generation.prompt + self._tokens, [])
-        logits = self._backend.forward_pass()
+    def _prepare(self, resume: Resume) -> Fail | None:
+        """Have the constraints in force ready."""
+        try:
+            self._held = self._grammars.ready(resume.held)
+        except ModError as error:
+            return Fail(422, error.type, str(error))
+        return None
+
+    def _segment(self, resume: Resume) -> Iterator[Piece]:
+        """Draw until the segment ends. The sentinel, where it ends by one, is no token."""
+        drawing = self._drawing(resume)
         while not self._aborted:
-            scores = logits.clone()
-            shape_by_request(scores, params, len(row.output))
-            decision = self._decide(resume.segment, scores)
-            if isinstance(decision, EndSegment):
+            drawn = drawing.draw()
+            if drawn.token == self.spec.sentinel and self._batch.forced and drawn.end:
                 return
-            yield len(self._tokens)
-            token = self._draw(scores, row, decision, params)
-            self._enter(token, row, logits)
-            if self._ended(token, row, params):
+            self._answer.take(_output(drawn))
+            if drawn.end:
                 return
-            logits = self._backend.forward_pass(token)
+            if self._answer.streams:
+                yield from self._shown(self._answer.show(self._floor(resume), resume.quiet))
 
-    def _decide(self, segment: int, scores: torch.Tensor) -> Decision:
-        """What the machine says of the next draw. Mods see the row as the request shaped it."""
-        seen = scores.cpu().numpy().copy() if self._reads_logits else None
-        return self._driver.decide(segment, len(self._tokens), self._newest, seen)
+    def _drawing(self, resume: Resume) -> Drawing:
+        prompt = self._prompt + self._answer.tokens
+        params = self._segments.make(resume, self._kept, self._max_tokens, self._held)
+        drawing = Drawing(self._backend, prompt, params, self.spec.max_context)
+        drawing.generator = self._generator
+        row = read_row(params, prompt)
+        assert row is not None
+        drawing.watch(self._batch, row)
+        bring(self._backend, prompt, afresh=resume.segment == 1)
+        return drawing
 
-    def _draw(
-        self, scores: torch.Tensor, row: Row, decision: Decision, params: SamplingParams
-    ) -> int:
-        """Edit the row by the decision, as the worker does, and draw.
+    def _tail(self, resume: Resume) -> Next:
+        """What comes next. Where nobody was asked, the machine is told of every token now."""
+        new = self._answer.tokens[self._kept :]
+        untold = new[:-1] if resume.quiet else []
+        position, newest = len(self._answer.tokens), new[-1] if new else -1
+        return self._machine.tail(resume.segment, position, newest, untold)
 
-        A forced token is drawn too, from a row that leaves nothing else: so a seed's draws stay
-        in step with the engine's.
-        """
-        edits = Edits()
-        edits.add(0, row, decision, self._driver.row if getattr(decision, "row", False) else None)
-        edited = edits.apply(scores.unsqueeze(0))
-        return self._backend.sample(edited[0], params, self._generator)
-
-    def _enter(self, token: int, row: Row, logits: torch.Tensor) -> None:
-        self._newest = token
-        self._tokens.append(token)
-        self._logprobs.append(float(logits.log_softmax(dim=-1)[token]))
-        row.output.append(token)  # type: ignore[attr-defined]
-
-    def _ended(self, token: int, row: Row, params: SamplingParams) -> bool:
-        """Where vLLM ends a request by itself: it knows no stop strings and no session."""
-        if token == params.eos_token_id or token in (params.stop_token_ids or ()):
-            return True
-        length = len(row.output)
-        return length >= params.max_tokens or len(row.prompt) + length >= self.spec.max_context
-
-    # What the client gets.
-
-    def _show(self, passed: int) -> Iterator[Piece]:
-        count = min(passed, self._driver.floor)
-        if self._streams and count > self._shown:
-            self._text.follow(self._tokens, count)
-            yield self._piece(count, self._text.safe(count))
-
-    def _piece(self, count: int, text: str) -> Piece:
-        start, self._shown = self._shown, count
-        more = text[len(self._said) :] if text.startswith(self._said) else ""
-        self._said += more
-        return Piece(self._tokens[start:count], more)
+    def _floor(self, resume: Resume) -> int:
+        """How many tokens nobody may take back any more."""
+        floor = self._machine.floor
+        if resume.quiet and resume.reach is not None:
+            return max(floor, len(self._answer.tokens) - resume.reach)
+        return floor
 
     def _end(self, step: Next) -> Iterator[Piece]:
         if isinstance(step, Finish):
-            self._passed = step.passed_ends
-            self._replace(step.keep, step.tokens)
-            self._text.follow(self._tokens, len(self._tokens))
-            text = self._text.finished(step.stop_reason, step.reason, step.replaced)
-            if text.startswith(self._said):
-                self.generation.finish(step, text)
-                yield self._piece(len(self._tokens), text)
+            try:
+                yield from self._shown(self._answer.finish(step))
+            except ModError as error:
+                step = Fail(error.status, error.type, str(error), step.usage)
+            else:
+                self.generation.finish(step)
                 return
-            step = Fail(
-                ReachExceededError.status,
-                ReachExceededError.type,
-                "the output was replaced by one that does not begin with the text already shown",
-                step.usage,
-            )
         assert isinstance(step, Fail)
         self.generation.fail(step)
 
+    def _shown(self, output: RequestOutput | None) -> Iterator[Piece]:
+        if output is None:
+            return
+        (shown,) = output.outputs
+        tokens, scored = list(shown.token_ids), list(shown.logprobs or ())
+        if not self._answer.tokens:  # vLLM's streams want a token to end on
+            tokens, scored = [], []
+        pairs = zip(tokens, scored, strict=True)
+        self.generation.logprobs += [entry[t].logprob if entry else None for t, entry in pairs]
+        self.generation.text += shown.text
+        yield Piece(tokens, shown.text)
+
     def _close(self, reason: str) -> None:
-        made = self.generation
-        made.record = self._driver.close(reason)
-        made.tokens, made.logprobs, made.passed_ends = self._tokens, self._logprobs, self._passed
-
-    def _replace(self, keep: int, tokens: list[int]) -> None:
-        """The session's output is the first `keep` tokens that we have, then these."""
-        del self._tokens[keep:], self._logprobs[keep:]
-        self._text.cut(keep, self._passed)
-        self._tokens.extend(tokens)
-        self._logprobs.extend([None] * len(tokens))
+        self.generation.record = self._machine.close(reason)
+        self.generation.tokens = self._answer.tokens
 
 
-def _generator(params: SamplingParams, device: torch.device) -> torch.Generator:
-    """The session's own random numbers, over all its segments."""
-    generator = torch.Generator(device)
+def generator_of(params: SamplingParams, device: torch.device) -> torch.Generator | None:
+    """A session's own random numbers, over all its segments; None without a seed."""
     if params.seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(params.seed)
-    return generator
+        return None
+    return torch.Generator(device).manual_seed(params.seed)
+
+
+def _answer(tokenizer: Any, spec: SessionSpec, params: SamplingParams) -> Answer:
+    """An answer to nobody's call: what it is given of engine and host stays unused."""
+    nothing: Any = None
+    eos = getattr(tokenizer, "eos_token_id", None)
+    end = spec.sentinel if eos is None else int(eos)
+    given = Given(nothing, nothing, nothing, tokenizer, spec.request_id, {}, None, None, None, end)
+    return Answer(given, Call([], nothing), spec.prompt, params, 0, 0)
+
+
+def _output(drawn: Drawn) -> RequestOutput:
+    """One token as the engine hands it out."""
+    logprob = Logprob(float(drawn.row.log_softmax(dim=-1)[drawn.token]))
+    token = CompletionOutput(0, "", [drawn.token], None, [{drawn.token: logprob}])
+    return RequestOutput("", None, [], None, [token], finished=False)

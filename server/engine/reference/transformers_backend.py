@@ -56,10 +56,19 @@ class TransformersBackend:
         device: str = "cpu",
         hidden_states: bool = False,
         attentions: bool = False,
+        **source: Any,
     ) -> Self:
-        """Load a model by its folder or its name. Raises what transformers raises."""
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).to(device)
+        """Load a model by its folder or its name. Raises what transformers raises.
+
+        source: where it comes from, as transformers wants it: `revision`, `trust_remote_code`.
+        """
+        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, **source).to(device)
         return cls(loaded, hidden_states=hidden_states, attentions=attentions)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model is made of."""
+        return sum(tensor.numel() for tensor in self.model.parameters())
 
     @property
     def context(self) -> Sequence[int]:

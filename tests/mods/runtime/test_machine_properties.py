@@ -14,7 +14,7 @@ from mods.sdk.events import Finished
 from mods.sdk.testing import HashModel, Oracle, Outcome, Recorder, ScriptedEngine, Trouble, spec_for
 from mods.sdk.testing.check import check_story
 from mods.sdk.testing.recorder import told
-from mods.sdk.testing.script import Line, Script
+from mods.sdk.testing.script import SAME, Line, Script
 from mods.sdk.testing.tokenizer import EOS, SENTINEL, SPECIAL
 
 many = settings(
@@ -45,12 +45,14 @@ lines = st.builds(
     row=st.booleans(),
     max_steps=st.none() | st.integers(1, 20),
     steer=st.sampled_from([None] * 6 + ["hold", "release"]),
+    steady=st.sampled_from([SAME] * 5 + [None, 0.0, 0.7, 3.0]),
 )
 scripts = st.builds(
     Script,
     lines=st.dictionaries(st.integers(0, 30), lines, max_size=10),
     reach=st.none() | st.sampled_from([0, 1, 3, 20]),
     logits=st.booleans(),
+    waits=st.none() | st.dictionaries(st.integers(0, 40), st.sampled_from([0.0, 0.02, 0.4])),
 )
 chains = st.lists(scripts, min_size=1, max_size=3).map(
     lambda chain: [replace(script, name=f"mod{i}") for i, script in enumerate(chain)]

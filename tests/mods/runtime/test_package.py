@@ -74,6 +74,7 @@ def test_the_digest_follows_the_content_and_not_the_order_or_the_description() -
         f"@trace\n@mod\ndef f{BODY}",
         "f = create_mod(lambda event, actions: None)\n",
         "f: object = sdk.create_mod(handler)\n",
+        "f = self_prompt_mod(prompt=' Which? ', strategy=['a', 'b'])\n",
         "if True:\n    @mod\n    def f(event, actions, tokenizer): ...\n",
         f"try:\n    import x\nexcept ImportError:\n    x = None\n@mod\ndef f{BODY}",
     ],

@@ -123,52 +123,54 @@ def test_a_bare_handler_can_be_checked() -> None:
 
 
 class ReportsTwice(Machine):
-    def _ask_added(self, tokens: list[int], seat: Seat | None) -> Any:
-        super()._ask_added(tokens, seat)
-        return super()._ask_added(tokens, seat)
+    async def _ask_added(self, tokens: list[int], seat: Seat | None) -> Any:
+        await super()._ask_added(tokens, seat)
+        return await super()._ask_added(tokens, seat)
 
 
 class DropsRemoved(Machine):
-    def _ask(self, event: Event) -> Any:
-        return super()._ask(replace(event, removed=()) if isinstance(event, Added) else event)
+    async def _ask(self, event: Event) -> Any:
+        return await super()._ask(replace(event, removed=()) if isinstance(event, Added) else event)
 
 
 class LosesFinished(Machine):
-    def _finished(self, reason: str) -> None:
+    async def _finished(self, reason: str) -> None:
         pass
 
 
 class FinishesTwice(Machine):
-    def _finished(self, reason: str) -> None:
-        super()._finished(reason)
-        super()._finished(reason)
+    async def _finished(self, reason: str) -> None:
+        await super()._finished(reason)
+        await super()._finished(reason)
 
 
 class LosesPrefilled(Machine):
-    def _prefill(self) -> None:
+    async def _prefill(self) -> None:
         pass
 
 
 class MiscountsPositions(Machine):
-    def _ask(self, event: Event) -> Any:
+    async def _ask(self, event: Event) -> Any:
         off = isinstance(event, Sampled)
-        return super()._ask(replace(event, position=event.position + off))
+        return await super()._ask(replace(event, position=event.position + off))
 
 
 class ResetsSteps(Machine):
-    def _ask(self, event: Event) -> Any:
-        return super()._ask(replace(event, step=event.step % 3))
+    async def _ask(self, event: Event) -> Any:
+        return await super()._ask(replace(event, step=event.step % 3))
 
 
 class NeverSaysForced(Machine):
-    def _ask(self, event: Event) -> Any:
-        return super()._ask(replace(event, forced=False) if isinstance(event, Added) else event)
+    async def _ask(self, event: Event) -> Any:
+        return await super()._ask(
+            replace(event, forced=False) if isinstance(event, Added) else event
+        )
 
 
 class ReportsARunTokenByToken(Machine):
-    def _enter(self, run: list[int], seat: Seat | None) -> None:
+    async def _enter(self, run: list[int], seat: Seat | None) -> None:
         for token in run:
-            super()._enter([token], seat)
+            await super()._enter([token], seat)
 
 
 class LosesTheLastOfARun(Machine):
@@ -179,9 +181,9 @@ class LosesTheLastOfARun(Machine):
 class KeepsThePendingToken(Machine):
     """What was drawn enters although a mod replaced it."""
 
-    def _sampled(self, token: int) -> None:
+    async def _sampled(self, token: int) -> None:
         self._pending = token
-        super()._sampled(token)
+        await super()._sampled(token)
 
     def _append(self, run: list[int], seat: Seat | None) -> Any:
         if seat is not None and len(self.output) == 1:
@@ -190,8 +192,9 @@ class KeepsThePendingToken(Machine):
 
 
 class CountsNoRuns(Machine):
-    def _count_run(self) -> None:
-        pass
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.budget.run = lambda: None  # type: ignore[method-assign]
 
 
 class TakesOneTooMany(Machine):
@@ -202,16 +205,23 @@ class TakesOneTooMany(Machine):
 class Meddles(Machine):
     """Shapes rows that nobody asked to be shaped."""
 
-    def decide(
-        self, segment: int, position: int, token: int, logits: FloatRow | None = None
+    async def deciding(
+        self,
+        segment: int,
+        position: int,
+        token: int,
+        logits: FloatRow | None = None,
+        earlier: Sequence[int] = (),
     ) -> Decision:
-        decision = super().decide(segment, position, token, logits)
+        decision = await super().deciding(segment, position, token, logits, earlier)
         return Shape(bias={ord("b"): 9.0}) if decision == runtime_machine.LEAVE else decision
 
 
 class Bleeds(Machine):
-    def _ask(self, event: Event) -> Any:
-        return super()._ask(replace(event, request_id="another") if event.step == 2 else event)
+    async def _ask(self, event: Event) -> Any:
+        return await super()._ask(
+            replace(event, request_id="another") if event.step == 2 else event
+        )
 
 
 class RunsPastEnds(Machine):
@@ -272,23 +282,23 @@ class ShowsEverything(Machine):
 
 
 class ObeysTheLast(Machine):
-    def _ask(self, event: Event) -> Any:
+    async def _ask(self, event: Event) -> Any:
         combine = runtime_handlers.combine
         runtime_handlers.combine = lambda answers: runtime_chain.Outcome(  # type: ignore[assignment]
             answers[0].seat, answers[0].action
         )
         try:
-            return super()._ask(event)
+            return await super()._ask(event)
         finally:
             runtime_handlers.combine = combine
 
 
 class OverwritesBiases(Machine):
-    def _ask(self, event: Event) -> Any:
+    async def _ask(self, event: Event) -> Any:
         combine = runtime_handlers.combine
         runtime_handlers.combine = _last_bias  # type: ignore[assignment]
         try:
-            return super()._ask(event)
+            return await super()._ask(event)
         finally:
             runtime_handlers.combine = combine
 
@@ -304,10 +314,10 @@ def _last_bias(answers: Sequence[Answer]) -> runtime_chain.Outcome:
 class TellsAnUnforcedTokenTwice(Machine):
     """The second time with nothing removed and at the next position, as if it had come again."""
 
-    def _ask_added(self, tokens: list[int], seat: Seat | None) -> Any:
-        outcome = super()._ask_added(tokens, seat)
+    async def _ask_added(self, tokens: list[int], seat: Seat | None) -> Any:
+        outcome = await super()._ask_added(tokens, seat)
         position = len(self.output) + len(tokens)
-        super()._ask(Added(self.spec.request_id, self._round, position, list(tokens), True))
+        await super()._ask(Added(self.spec.request_id, self._round, position, list(tokens), True))
         return outcome
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mods.runtime.waiting import may_wait
 from mods.sdk import Added, Declaration, ForwardPass, create_mod, mod
 from mods.sdk.mod import declaration_of
 
@@ -100,8 +101,31 @@ def test_a_handler_that_cannot_be_called_with_an_event_is_refused() -> None:
         create_mod(3)  # type: ignore[arg-type]
 
 
-def test_an_async_handler_is_refused() -> None:
-    async def later(event: Any, actions: Any, tokenizer: Any) -> None: ...
+async def test_an_async_handler_stays_async_however_many_arguments_it_takes() -> None:
+    async def later(event: Any, actions: Any, tokenizer: Any) -> Any:
+        return event, actions, tokenizer
 
-    with pytest.raises(ValueError, match="async"):
-        mod(later)
+    async def shorter(event: Any, actions: Any) -> Any:
+        return event, actions
+
+    class Later:
+        async def __call__(self, event: Any, actions: Any, tokenizer: Any) -> Any:
+            return event, actions, tokenizer
+
+    for function, answer in ((later, (1, 2, 3)), (shorter, (1, 2)), (Later(), (1, 2, 3))):
+        marked = create_mod(function)
+        assert may_wait(marked)
+        assert await marked(1, 2, 3) == answer
+    assert not may_wait(mod(handler))
+
+
+def test_a_generator_is_refused() -> None:
+    def several(event: Any, actions: Any, tokenizer: Any) -> Any:
+        yield event
+
+    async def several_later(event: Any, actions: Any, tokenizer: Any) -> Any:
+        yield event
+
+    for function in (several, several_later):
+        with pytest.raises(ValueError, match="is a generator"):
+            mod(function)

@@ -11,11 +11,12 @@ import mods.sdk
 from mods.runtime.old_names import install
 from mods.sdk.actions import ActionBuilder
 from mods.sdk.events import Event
+from mods.sdk.testing import ByteTokenizer
 
 NAMES = """mod create_mod ActionBuilder for_event InvalidActionError validate_action
 Prefilled ForwardPass Sampled Added Noop AdjustedPrefill AdjustedLogits ForceTokens Backtrack
 ForceOutput ToolCalls EmitError tokenize serialize_mod get_conversation tool_call_pairs
-get_schemas""".split()  # noqa: SIM905
+get_schemas self_prompt_mod""".split()  # noqa: SIM905
 SPELLINGS = {
     "PrefilledEvent": "Prefilled",
     "ForwardPassEvent": "ForwardPass",
@@ -51,6 +52,63 @@ def test_a_submodule_holds_the_same_objects(name: str) -> None:
     shared = set(module.__all__) & set(mods.sdk.__all__)
     assert shared
     assert all(getattr(module, each) is getattr(mods.sdk, each) for each in shared)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("self_prompt", "mods.sdk.self_prompt"),
+        ("flow", "mods.sdk.flow"),
+        ("strategies", "mods.sdk.strategies"),
+        ("strategies.strategy_constructor", "mods.sdk.strategies"),
+        ("strategies.base", "mods.sdk.strategies"),
+        ("strategies.primitives", "mods.sdk.strategies"),
+    ],
+)
+def test_strategies_self_prompts_and_flows_are_the_same_objects(old: str, new: str) -> None:
+    module, theirs = importlib.import_module(f"quote_mod_sdk.{old}"), importlib.import_module(new)
+    assert module is importlib.import_module(f"sdk.quote_mod_sdk.{old}")
+    shared = [name for name in module.__all__ if name in theirs.__all__]
+    assert shared
+    for name in shared:
+        if name != "strategy_constructor" or old != "strategies":
+            assert getattr(module, name) is getattr(theirs, name)
+
+
+def test_the_names_of_strategies_are_where_older_mods_import_them_from() -> None:
+    from quote_mod_sdk.strategies.base import RuntimeState, Strategy, decode_token
+    from quote_mod_sdk.strategies.primitives import CharsMode, CharsStrategy, UntilEndType
+    from quote_mod_sdk.strategies.strategy_constructor import (
+        CharsStrat,
+        ChoicesStrat,
+        ListStrat,
+        StrategyConstructor,
+        UntilStrat,
+    )
+
+    made = [
+        ChoicesStrat(["a"]),
+        CharsStrat(CharsMode.NUMERIC, min=2, stop=2),
+        UntilStrat("<a>", UntilEndType.TAG, "</a>"),
+        ListStrat(elements=ChoicesStrat(["a"]), open="[", close="]", wrap='"', sep=", ", max=2),
+    ]
+    assert all(isinstance(each, StrategyConstructor) for each in made)
+    assert isinstance(CharsStrategy(CharsMode.STRING, stop="\n", min_chars=1), Strategy)
+    assert RuntimeState
+    assert decode_token(ByteTokenizer(), 97) == "a"
+
+
+def test_a_strategy_that_takes_the_tokenizer_with_every_call_works_step_by_step() -> None:
+    from quote_mod_sdk.strategies.primitives import CharsMode, CharsStrategy
+
+    tokenizer, strategy = ByteTokenizer(), CharsStrategy(CharsMode.ALPHA, stop=".", min_chars=1)
+    state = strategy.start(tokenizer)
+    assert ord(".") not in strategy.allowed_tokens(state, tokenizer)
+    for letter in "ab.":
+        assert ord(letter) in strategy.allowed_tokens(state, tokenizer)
+        strategy.step(state, ord(letter), tokenizer)
+    assert strategy.is_complete(state)
+    assert strategy.trim_answer("ab.") == "ab"
 
 
 def test_mod_is_a_submodule_and_the_decorator() -> None:

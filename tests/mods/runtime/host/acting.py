@@ -86,8 +86,8 @@ def descriptors(pid: int) -> list[str]:
     return [os.readlink(entry) for entry in folder.iterdir() if int(entry.name) > 2]
 
 
-async def until_dead(*pids: int) -> None:
-    for _ in range(200):
+async def until_dead(*pids: int, seconds: float = 2.0) -> None:
+    for _ in range(int(seconds * 100)):
         if not any(alive(pid) for pid in pids):
             return
         await asyncio.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -78,33 +79,36 @@ def test_slots_run_out_and_are_used_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert page.take_slot() == 0
 
 
-def test_a_worker_survives_an_arena_that_was_cut(tmp_path: Path) -> None:
-    arena = ArenaFile(tmp_path / "rows", 3, 8)
+def test_an_arena_can_neither_be_cut_nor_grown() -> None:
+    arena = ArenaFile(3, 8)
     assert (arena.rows, arena.holds(4, 8), arena.holds(5, 8)) == (4, True, False)
     rows = np.arange(24, dtype=np.float32).reshape(3, 8)
     arena.write(rows)
-    shared = ArenaMap(str(arena.path), arena.rows, arena.vocabulary)
+    handed_over = os.dup(arena.descriptor)
+    shared = ArenaMap(handed_over, arena.rows, arena.vocabulary)
     np.testing.assert_array_equal(shared.logits[:3], rows)
-    (tmp_path / "rows").write_bytes(b"")
-    np.testing.assert_array_equal(arena.read(1), np.zeros(8))
+    for size in (0, 2**20):
+        with pytest.raises(PermissionError):
+            os.ftruncate(arena.descriptor, size)
+    np.testing.assert_array_equal(arena.read(1), rows[1])
     arena.close()
-    assert not (tmp_path / "rows").exists()
 
 
 def test_prints_are_heard_by_line_and_belong_to_who_speaks() -> None:
     by = Speaker()
     speech = Speech(by)
     print("early", file=speech)
-    by.record, by.mod = Record(), "loud"
+    record = Record()
+    by.voice.set((record, "loud"))
     print("one\ntwo", file=speech, end="")
     print(" and more", file=speech)
     print("x" * (MAX_LINE + 5), file=speech, end="")
     print("lone \udc80", file=speech, end="")
     speech.call_ends()
-    texts = [entry["text"] for entry in by.record.logs]
+    texts = [entry["text"] for entry in record.logs]
     assert texts == ["one", "two and more", "x" * MAX_LINE, "lone ?"]
-    assert {entry["mod"] for entry in by.record.logs} == {"loud"}
-    by.record = None
+    assert {entry["mod"] for entry in record.logs} == {"loud"}
+    by.voice.set(None)
     assert speech.unclaimed() == ["early"]
     assert speech.unclaimed() == []
 
@@ -117,9 +121,19 @@ def test_a_record_that_cannot_be_sent_is_made_plain() -> None:
     assert answer.record["logs"][0]["text"] == "a?"
 
 
-def test_a_record_that_is_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mods.runtime.host.frames.MAX_FRAME", 1000)
-    answer = FROM_HOST.decode(answer_frame(Closed(1, {"logs": ["x" * 2000]}))[4:])
+def test_a_record_that_is_too_long_keeps_what_came_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mods.runtime.host.answers.MAX_ANSWER", 1000)
+    lines = [f"{number} {'x' * 90}" for number in range(40)]
+    record = {"calls": 3, "logs": lines, "dropped": 2}
+    answer = FROM_HOST.decode(answer_frame(Closed(1, record))[4:])
+    assert isinstance(answer, Closed)
+    assert answer.record["logs"] == lines[:10]
+    assert answer.record["dropped"] == 2 + 30
+
+
+def test_a_record_that_is_too_long_in_itself_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mods.runtime.host.answers.MAX_ANSWER", 1000)
+    answer = FROM_HOST.decode(answer_frame(Closed(1, {"text": "x" * 2000}))[4:])
     assert isinstance(answer, Closed)
     assert "cannot be sent" in answer.record["failures"][0]["message"]
 

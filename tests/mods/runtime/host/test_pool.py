@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mods.runtime.decisions import Fail, Finish, Leave, Resume
+from mods.runtime.host.confine.terms import Terms
 from mods.runtime.host.feed import Feeds
 from mods.runtime.host.pool import HostPool
 from mods.runtime.host.protocol import FeedRow
@@ -294,7 +295,7 @@ async def test_a_full_pool_gives_up_its_oldest_idle_host_and_no_busy_one(run_dir
 
 
 async def test_nothing_is_left_after_stop(run_dir: Path) -> None:
-    pool = HostPool(run_dir, TOKENIZER)
+    pool = HostPool(run_dir, TOKENIZER, terms=Terms(trusted=True))
     await pool.start()
     host = await hosted(pool, "import subprocess; subprocess.Popen(['sleep', '60'])\nreturn None")
     looping = await pool.acquire("bert", [package("while True: pass")], {})

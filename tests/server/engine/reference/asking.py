@@ -62,5 +62,5 @@ def say(loop: ReferenceLoop, question: str, *mods: LoadedMod, **more: Any) -> Ge
 def begin(
     loop: ReferenceLoop, question: str, *mods: LoadedMod, **more: Any
 ) -> tuple[ReferenceSession, Iterator[Piece]]:
-    session = loop.session(ask(loop, question), greedy(**more), loop.in_process(mods))
+    session = loop.session(ask(loop, question), greedy(**more), mods)
     return session, loop.stream(session)

@@ -126,7 +126,7 @@ def by_the_loop(
 ) -> int:
     """What the loop draws in a segment that began with `kept` output tokens."""
     segments = SegmentParams(params, loop.tokenizer, "", 1, loop.sentinel, False, 0, False)
-    own = segments.make(Resume(2, kept, [], 0), kept, 64)
+    own = segments.make(Resume(2, kept, [], 0), kept, 64, [])
     args = SegmentArgs.from_extra_args(own.extra_args)
     assert args is not None
     row = logits.clone()

@@ -21,11 +21,12 @@ from mods.sdk.testing.chain import winner
 from mods.sdk.testing.check import LAWS
 from mods.sdk.testing.laws import Case
 from mods.sdk.testing.recorder import told
-from mods.sdk.testing.script import Line, Script
+from mods.sdk.testing.script import Script
 from mods.sdk.testing.tokenizer import SENTINEL
 from server.engine.reference.generation import Generation
 from server.engine.reference.loop import ReferenceLoop
 from tests.server.engine.reference.asking import COUNT, ask, greedy
+from tests.server.engine.reference.scripts import chains
 
 
 class PlainModel:
@@ -72,35 +73,6 @@ def without_logits(event: Event) -> tuple[object, ...]:
     return told(replace(event, _logits=None) if isinstance(event, ForwardPass) else event)
 
 
-tokens = st.sampled_from([1, 3, 47, 48, 50, 90, 300, 301, 700, 1500, 2047])
-runs = st.one_of(st.lists(tokens, max_size=3), st.lists(tokens, min_size=8, max_size=10)).map(tuple)
-lines = st.builds(
-    Line,
-    kind=st.sampled_from(
-        ["force_tokens", "backtrack", "adjust_logits", "noop"] * 3
-        + ["force_output", "tool_calls", "adjust_prefill"]
-    ),
-    tokens=runs,
-    n=st.integers(1, 6),
-    bias=st.dictionaries(tokens, st.sampled_from([-20.0, -3.0, 3.0, 20.0]), max_size=3),
-    ban=st.frozensets(tokens, max_size=3),
-    allow=st.none() | st.frozensets(tokens, min_size=6),
-    temperature=st.sampled_from([None, 0.0]),
-    row=st.booleans(),
-    max_steps=st.none() | st.integers(1, 12),
-    steer=st.sampled_from([None] * 6 + ["hold", "release"]),
-)
-scripts = st.builds(
-    Script,
-    lines=st.dictionaries(st.integers(0, 20), lines, max_size=7),
-    reach=st.none() | st.sampled_from([0, 2, 20]),
-    logits=st.booleans(),
-)
-chains = st.lists(scripts, min_size=1, max_size=2).map(
-    lambda chain: [replace(script, name=f"mod{i}") for i, script in enumerate(chain)]
-)
-
-
 @settings(
     max_examples=50,
     deadline=None,
@@ -113,7 +85,7 @@ def test_any_legal_script_gives_what_the_plain_reading_of_the_laws_gives(
     loop: ReferenceLoop, chain: list[Script], max_tokens: int, stop: list[str]
 ) -> None:
     ours, theirs = Recorder(loop.backend.vocabulary), Recorder(loop.backend.vocabulary)
-    mods = loop.in_process(ours.chain([script.mod() for script in chain]))
+    mods = ours.chain([script.mod() for script in chain])
     params = greedy(max_tokens=max_tokens, stop=stop)
     session = loop.session(ask(loop, COUNT), params, mods, sentinel=SENTINEL)
     shown: list[list[int]] = [[]]

@@ -31,8 +31,9 @@ def test_a_stream_shows_what_no_reach_touches(loop: ReferenceLoop, reach: int | 
     if reach is None:
         assert len(pieces) == 1
     else:
-        assert len(pieces) == len(shown) - reach
-        assert len(pieces[-1].tokens) == reach + 1
+        # The newest token waits for its verdict, and the ending one for the end.
+        assert len(pieces) == len(shown) - reach - 1
+        assert len(pieces[-1].tokens) == reach + 2
 
 
 def test_nothing_that_was_shown_is_taken_back(loop: ReferenceLoop) -> None:

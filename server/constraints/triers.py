@@ -1,0 +1,268 @@
+"""The triers as the server sees them: enough of them that none waits for another's slow work.
+
+Work goes to an idle trier or to a new one, while there may be more. One that takes too long is
+killed, and its work refused; forking the next one takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+import mods
+from mods.runtime.grammar.options import Options
+from mods.runtime.grammar.source import VocabularySource
+from mods.runtime.host.channel import Channel
+from server.constraints.protocol import ANSWER, PID, Answer, Refused, Tried, Work
+from server.constraints.turns import BusyError, Turns
+
+MOST = 16
+"""Processes at once."""
+
+SPARE = 2
+"""Idle ones that are kept."""
+
+SECONDS = 2.0
+"""For one piece of work."""
+
+PATIENCE = 10.0
+"""Seconds in which a process must be free for it."""
+
+WORN = 32 * 2**20
+"""Bytes that one piece of work may leave behind before its process is replaced."""
+
+START_SECONDS = 60.0
+
+
+class Trier:
+    """One process, and the answer that it owes."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._descriptor = os.pidfd_open(pid)
+        self._answer: asyncio.Future[Answer] | None = None
+        self.alive = True
+
+    async def connect(self, ours: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        _, self._channel = await loop.create_unix_connection(
+            lambda: Channel(ANSWER.decode, self._heard, self._ended), sock=ours
+        )
+
+    async def ask(self, work: Work) -> Answer:
+        """The answer. Raises EOFError if the process died, TimeoutError after two seconds.
+
+        Where the machine is busy with other things, it gets more time than that.
+        """
+        answer = self._answer = asyncio.get_running_loop().create_future()
+        used = self.cpu_seconds()
+        self._channel.send(work)
+        for _ in range(int(PATIENCE / SECONDS)):
+            done, _ = await asyncio.wait({answer}, timeout=SECONDS)
+            if done:
+                given: Answer = answer.result()
+                return given
+            if self.cpu_seconds() - used > SECONDS / 2:
+                break
+        raise TimeoutError
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the process has used."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def kill(self) -> None:
+        self.alive = False
+        self._channel.close()
+        if self._descriptor >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _heard(self, answer: Answer) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(answer)
+
+    def _ended(self) -> None:
+        self.alive = False
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(EOFError())
+
+
+class Triers:
+    """A zygote and what it forked."""
+
+    def __init__(
+        self, source: VocabularySource, options: Options | None = None, most: int = MOST
+    ) -> None:
+        self._source, self._options = source, options or Options()
+        self._turns = Turns(most, PATIENCE)
+        self._idle: list[Trier] = []
+        self._all: set[Trier] = set()
+        self._zygote: Zygote | None = None
+        self._forking = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Raises RuntimeError if the zygote does not come up: the vocabulary cannot be read."""
+        self._zygote = await Zygote.started(self._source, self._options)
+
+    async def stop(self) -> None:
+        """End every process; none is left when this returns."""
+        for trier in list(self._all):
+            self._end(trier)
+        if self._zygote is not None:
+            await self._zygote.stop()
+
+    async def run(self, work: Work, caller: str = "") -> Answer:
+        """The answer. Work that kills its trier is refused. Raises `BusyError`."""
+        async with self._turns.place(caller):
+            trier = await self._free()
+            try:
+                answer = await self._asked(trier, work)
+            except BaseException:
+                self._end(trier)
+                raise
+            worn = isinstance(answer, Tried) and answer.memory > WORN
+            if worn or not trier.alive or len(self._idle) >= SPARE:
+                self._end(trier)
+            else:
+                self._idle.append(trier)
+            return answer
+
+    async def _asked(self, trier: Trier, work: Work) -> Answer:
+        before = trier.cpu_seconds()
+        try:
+            return await trier.ask(work)
+        except EOFError:
+            return Refused(
+                "the constraint brought down the process that tried it: it needs too much memory,"
+                " or is nested too deep",
+                "",
+                None,
+            )
+        except TimeoutError:
+            used = trier.cpu_seconds() - before
+            self._end(trier)
+            if used < SECONDS / 4:
+                raise BusyError("the machine is too busy to try the constraint out") from None
+            return Refused(
+                f"the constraint took more than {SECONDS:.0f} s to compile and try out", "", None
+            )
+
+    async def _free(self) -> Trier:
+        while self._idle:
+            trier = self._idle.pop()
+            if trier.alive:
+                return trier
+            self._end(trier)
+        async with self._forking:
+            trier = await self._forked()
+        self._all.add(trier)
+        return trier
+
+    async def _forked(self) -> Trier:
+        """A new trier; a zygote that has died is started again, once."""
+        assert self._zygote is not None, "the triers have not been started"
+        try:
+            return await self._zygote.fork()
+        except (EOFError, OSError):
+            await self._zygote.stop()
+            await self.start()
+            return await self._zygote.fork()
+
+    def _end(self, trier: Trier) -> None:
+        trier.kill()
+        self._all.discard(trier)
+
+
+class Zygote:
+    """The process that forks triers, and the socket on which it is asked to."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self._process, self._control = process, control
+
+    @classmethod
+    async def started(cls, source: VocabularySource, options: Options) -> Zygote:
+        """Raises RuntimeError."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs, tempfile.TemporaryDirectory(prefix="concordance-") as folder:
+            file = Path(folder) / "vocabulary"
+            file.write_bytes(msgspec.msgpack.encode(source))
+            zygote = cls(_launch(theirs, file, options), ours)
+            theirs.close()
+            try:
+                await asyncio.wait_for(zygote._told(), START_SECONDS)
+            except (TimeoutError, EOFError, OSError):
+                await zygote.stop()
+                raise RuntimeError(
+                    "the process that tries constraints out did not start; it says why on stderr"
+                ) from None
+        return zygote
+
+    async def fork(self) -> Trier:
+        """Raises EOFError or OSError if the zygote has died."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        try:
+            with theirs:
+                socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+            trier = Trier(await self._told())
+            await trier.connect(ours)
+        except BaseException:
+            ours.close()
+            raise
+        return trier
+
+    async def stop(self) -> None:
+        self._control.close()
+        self._process.kill()
+        await asyncio.to_thread(self._process.wait)
+
+    async def _told(self) -> int:
+        """The next number that it says."""
+        loop, data = asyncio.get_running_loop(), b""
+        while len(data) < PID.size:
+            piece = await loop.sock_recv(self._control, PID.size - len(data))
+            if not piece:
+                raise EOFError
+            data += piece
+        return int(PID.unpack(data)[0])
+
+
+def _launch(control: socket.socket, source: Path, options: Options) -> subprocess.Popen[bytes]:
+    """A fresh interpreter that inherits one socket, none of our environment, and no thread."""
+    command = [sys.executable, "-P", "-m", "server.constraints.zygote"]
+    command += ["--control", str(control.fileno()), "--parent", str(os.getpid())]
+    command += ["--source", str(source), "--options", msgspec.json.encode(options).decode()]
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
+    return subprocess.Popen(
+        command,
+        env={
+            **kept,
+            "PYTHONPATH": str(Path(mods.__file__).parent.parent),
+            "PYTHONUTF8": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+            "RAYON_NUM_THREADS": "1",
+        },
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=[control.fileno()],
+        start_new_session=True,
+    )

@@ -1,0 +1,1 @@
+"""The embedded Postgres: the default for who names no `DATABASE_URL`."""

@@ -1,0 +1,67 @@
+"""Whole rows, measured on servers of ours whose costs are known."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.row import Finding
+from bench.rows import ROWS
+from bench.run import Run, Scale
+from tests.bench.fake_server import RESTART_STEPS, FakeServer, fakes
+
+BY_NAME = {row.name: row for row in ROWS}
+SMALL = Scale(rounds=2, work=0.2)
+
+
+async def measure(name: str, **sides: FakeServer) -> Finding:
+    async with fakes(**(sides or {"ours": FakeServer()})) as servers:
+        return await BY_NAME[name].measure(Run(servers, SMALL))
+
+
+async def test_servers_that_are_alike_are_about_as_fast() -> None:
+    found = await measure("stock-16", ours=FakeServer(), stock=FakeServer())
+    assert 0.5 < found.estimate.value < 2
+    assert found.floor is not None
+    assert 0.5 < found.floor.value < 2
+    assert found.facts["tokens_per_second"][0] > 100
+
+
+async def test_servers_that_write_different_tokens_are_not_timed() -> None:
+    with pytest.raises(RuntimeError, match="the sides write different tokens"):
+        await measure("stock-1", ours=FakeServer(), stock=FakeServer(wrong=True))
+
+
+async def test_a_mod_s_row_uploads_the_mod_once_and_asks_for_so_many_at_once() -> None:
+    fake = FakeServer()
+    found = await measure("branches-16", ours=fake)
+    assert len(fake.uploaded) == 1
+    assert fake.most == 16
+    assert 0.5 < found.estimate.value < 2
+
+
+async def test_neighbours_are_measured_beside_requests_with_the_mod() -> None:
+    found = await measure("neighbours")
+    assert 0.5 < found.estimate.value < 2
+    assert found.facts["tpot_ms"][0] > 3
+
+
+async def test_a_run_that_enters_at_once_is_as_many_times_faster_as_it_saves_steps() -> None:
+    found = await measure("forced-64")
+    assert found.estimate.value > 65 / RESTART_STEPS / 3
+    assert found.facts["step_ms"] == pytest.approx(4, rel=1)
+
+
+@pytest.mark.parametrize("name", ["backtrack-512", "backtrack-512-busy"])
+async def test_a_backtrack_is_seen_to_take_the_steps_that_it_takes(name: str) -> None:
+    fake = FakeServer()
+    found = await measure(name, ours=fake)
+    assert 1.5 < found.estimate.value < 2 * RESTART_STEPS
+    assert fake.most == (64 if "busy" in name else 1)
+    assert fake.running == 0, "neighbours are taken away again"
+
+
+async def test_a_queue_is_as_long_as_the_row_says() -> None:
+    fake = FakeServer()
+    found = await measure("backtrack-queued", ours=fake)
+    assert fake.most == 128
+    assert found.facts["steps_alone"]["value"] > 1.5

@@ -1,0 +1,1 @@
+"""Mods and bundles that try to get out, or to harm others. None may succeed."""

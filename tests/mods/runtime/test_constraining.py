@@ -1,0 +1,384 @@
+"""Constraints in a session: in force, complete, broken, slept through, jumped over."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from llguidance import LLMatcher
+
+from mods.runtime.compile import Traits
+from mods.runtime.decisions import EndSegment, Fail, Finish, Force, Next, Resume, SessionSpec
+from mods.runtime.grammar.grammar import Grammar
+from mods.runtime.grammar.matcher import Matcher
+from mods.runtime.grammar.vocabulary import Vocabulary
+from mods.runtime.machine import Machine
+from mods.runtime.seat import LoadedMod
+from mods.sdk.constraints import AllOf, Constraint, Regex
+from mods.sdk.events import Added, Event, ForwardPass
+from mods.sdk.tokenizer import load_tokenizer
+from server.demo import MODEL_PATH
+
+EOS, SENTINEL = 0, 2047
+
+
+class RegexMatchers:
+    """Matchers for regular expressions, and for intersections of them kept in parts."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+
+    def matcher(self, constraint: Constraint) -> Matcher:
+        parts = constraint.parts if isinstance(constraint, AllOf) else (constraint,)
+        texts = tuple(LLMatcher.grammar_from_regex(part.pattern) for part in parts)  # type: ignore[union-attr]
+        return Matcher(Grammar("digest", texts, tuple("ab"[: len(texts)])), self.vocabulary)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        return self.vocabulary.text(tokens)
+
+
+@pytest.fixture(scope="module")
+def matchers() -> RegexMatchers:
+    text = (MODEL_PATH / "tokenizer.json").read_text()
+    return RegexMatchers(Vocabulary.from_text(text, [EOS]))
+
+
+TOKENIZER = load_tokenizer(MODEL_PATH)
+
+
+def a_mod(handler: Callable[..., Any], name: str = "mod", **traits: Any) -> LoadedMod:
+    return LoadedMod(handler, Traits(name, **{"reach": None, "logits": False, **traits}))
+
+
+def spec(**more: Any) -> SessionSpec:
+    fields: dict[str, Any] = {
+        "session": 1,
+        "request_id": "one",
+        "prompt": [5, 6, 7],
+        "max_tokens": 40,
+        "max_context": 400,
+        "vocabulary": 2048,
+        "sentinel": SENTINEL,
+        "eos": [EOS],
+    }
+    return SessionSpec(**{**fields, **more})
+
+
+@dataclass
+class Engine:
+    """Draws at random what masks of its own allow, and asks as the worker does."""
+
+    machine: Machine
+    matchers: RegexMatchers
+    seed: int = 0
+    tokens: list[int] = field(default_factory=list)
+    asked: int = 0
+    segments: int = 0
+    jumped: int = 0
+
+    def run(self) -> Next:
+        chance = random.Random(self.seed)
+        answer = self.machine.open()
+        while isinstance(answer, Resume):
+            self.segments += 1
+            self.tokens = self.tokens[: answer.keep] + answer.tokens
+            self.jumped += len(answer.tokens)
+            answer = self.machine.tail(answer.segment, *self._segment(answer, chance))
+        if isinstance(answer, Finish):
+            self.tokens = self.tokens[: answer.keep] + answer.tokens
+        self.machine.close("done")
+        return answer
+
+    @property
+    def text(self) -> str:
+        return TOKENIZER.decode(self.tokens, skip_special_tokens=True)
+
+    def _segment(self, resume: Resume, chance: random.Random) -> tuple[int, int, list[int]]:
+        kept, newest = len(self.tokens), -1
+        while True:
+            if not resume.quiet:
+                self.asked += 1
+                decision = self.machine.decide(resume.segment, len(self.tokens), newest)
+                if isinstance(decision, EndSegment):
+                    return self._end(kept, [*self.tokens, SENTINEL])
+                if isinstance(decision, Force):
+                    self.tokens.append(decision.token)
+                    newest = decision.token
+                    continue
+            allowed = self._allowed(resume, first=len(self.tokens) == kept)
+            if not len(allowed):
+                return self._end(kept, [*self.tokens, SENTINEL])
+            newest = int(chance.choice(allowed))
+            self.tokens.append(newest)
+            if newest == EOS or len(self.tokens) >= 40:
+                return self._end(kept, self.tokens)
+            if resume.quiet and self._complete(resume):
+                return self._end(kept, [*self.tokens, SENTINEL])
+
+    def _end(self, kept: int, seen: list[int]) -> tuple[int, int, list[int]]:
+        self.tokens = seen
+        new = seen[kept:]
+        return len(seen), new[-1] if new else -1, new[:-1]
+
+    def _placed(self, resume: Resume) -> list[tuple[Matcher, bool]]:
+        placed = []
+        for held in resume.held:
+            matcher = self.matchers.matcher(held.constraint)
+            rest = self.tokens[held.start :]
+            for token in rest:
+                if not held.whole and matcher.complete:
+                    break
+                matcher.consume([token])
+            placed.append((matcher, held.whole))
+        return placed
+
+    def _allowed(self, resume: Resume, first: bool) -> list[int]:
+        row = np.full(64, -1, dtype=np.int32)
+        for matcher, whole in self._placed(resume):
+            if whole or not matcher.complete:
+                mask = self.matchers.vocabulary.row()
+                matcher.fill(mask)
+                row &= mask
+        allowed = self.matchers.vocabulary.allowed(row)
+        barred = {SENTINEL, *(resume.barred if first else ())}
+        return [token for token in allowed if token not in barred]
+
+    def _complete(self, resume: Resume) -> bool:
+        return any(matcher.complete and not whole for matcher, whole in self._placed(resume))
+
+
+def run(
+    matchers: RegexMatchers, *mods: LoadedMod, seed: int = 0, **fields: Any
+) -> tuple[Engine, Next]:
+    machine = Machine(spec(**fields), mods, TOKENIZER, matchers=matchers)
+    engine = Engine(machine, matchers, seed)
+    return engine, engine.run()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_requests_constraint_holds_to_the_end_of_its_output(
+    matchers: RegexMatchers, seed: int
+) -> None:
+    engine, end = run(matchers, seed=seed, constraint=Regex("[a-c]{2,5}[0-9]"), tracked=False)
+    assert isinstance(end, Finish)
+    assert end.reason == "stop"
+    assert engine.text[-1].isdigit()
+    assert set(engine.text[:-1]) <= set("abc")
+    assert engine.asked == 0
+    assert engine.segments == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mods_constraint_is_lifted_when_it_is_complete(
+    matchers: RegexMatchers, seed: int
+) -> None:
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        if isinstance(event, ForwardPass) and event.position == 3:
+            return actions.constrain(regex="<[0-9]{3}>")
+        return None
+
+    engine, end = run(matchers, a_mod(handler), seed=seed, max_tokens=30, ignore_eos=True)
+    assert isinstance(end, Finish)
+    tail = TOKENIZER.decode(engine.tokens[3:])
+    assert tail[0] == "<"
+    assert tail[1:4].isdigit()
+    assert tail[4] == ">"
+    assert len(tail) > 8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mod_may_sleep_until_its_constraint_is_complete(
+    matchers: RegexMatchers, seed: int
+) -> None:
+    heard: list[Event] = []
+
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        heard.append(event)
+        if isinstance(event, ForwardPass) and event.position == 0:
+            return actions.constrain(regex="[0-9]{6}", until_complete=True)
+        if isinstance(event, Added) and event.constrained:
+            return actions.force_output("got " + TOKENIZER.decode(event.added_tokens))
+        return None
+
+    engine, end = run(matchers, a_mod(handler), seed=seed)
+    assert isinstance(end, Finish)
+    assert engine.text.startswith("got ")
+    assert engine.text[4:].isdigit()
+    assert [event.name for event in heard] == ["Prefilled", "ForwardPass", "Added", "Finished"]
+    assert engine.asked == 0
+
+
+def test_who_does_not_sleep_hears_every_round(matchers: RegexMatchers) -> None:
+    sleeper: list[str] = []
+    other: list[str] = []
+
+    def sleeps(event: Event, actions: Any, _: Any) -> Any:
+        sleeper.append(event.name)
+        if isinstance(event, ForwardPass) and event.position == 0:
+            return actions.constrain(regex="[0-9]{40,}", until_complete=True)
+        return None
+
+    def listens(event: Event, actions: Any, _: Any) -> None:
+        other.append(event.name)
+
+    run(matchers, a_mod(sleeps, "one"), a_mod(listens, "two"), max_tokens=4)
+    assert other.count("Added") == 4
+    assert sleeper.count("Added") == 1
+
+
+def test_the_end_of_the_output_wakes_a_sleeper(matchers: RegexMatchers) -> None:
+    told: list[Added] = []
+
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        if isinstance(event, Added):
+            told.append(event)
+        if isinstance(event, ForwardPass):
+            return actions.constrain(regex="[0-9]{60,}", until_complete=True)
+        return None
+
+    _, end = run(matchers, a_mod(handler), max_tokens=5)
+    assert isinstance(end, Finish)
+    assert end.reason == "length"
+    assert [len(event.added_tokens) for event in told] == [5]
+
+
+def test_a_forced_run_that_breaks_the_constraint_fails_and_says_where(
+    matchers: RegexMatchers,
+) -> None:
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        if isinstance(event, Added) and event.position >= 2 and not event.forced:
+            return actions.force_tokens("x")
+        return None
+
+    _, end = run(matchers, a_mod(handler), constraint=Regex("[0-9]{12,30}"))
+    assert isinstance(end, Fail)
+    assert (end.status, end.type) == (422, "broken_constraint")
+    assert "'x' cannot follow" in end.message
+    assert "output token" in end.message
+
+
+def test_a_forced_run_that_keeps_the_constraint_enters(matchers: RegexMatchers) -> None:
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        if isinstance(event, ForwardPass) and event.position == 0:
+            return actions.force_tokens("12345")
+        return None
+
+    engine, end = run(matchers, a_mod(handler), constraint=Regex("[0-9]{7}"))
+    assert isinstance(end, Finish)
+    assert engine.text.startswith("12345")
+    assert len(engine.text) == 7
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_backtrack_takes_the_constraint_back_with_it(matchers: RegexMatchers, seed: int) -> None:
+    done: list[int] = []
+
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        if isinstance(event, Added) and event.position >= 4 and not done:
+            done.append(event.position)
+            return actions.backtrack(3)
+        return None
+
+    engine, end = run(
+        matchers, a_mod(handler), seed=seed, constraint=Regex("([a-z][0-9]){8}"), max_tokens=39
+    )
+    assert isinstance(end, Finish)
+    assert end.reason == "stop"
+    assert len(engine.text) == 16
+    assert done
+
+
+def test_a_backtrack_past_its_beginning_lifts_a_mods_constraint(matchers: RegexMatchers) -> None:
+    done: list[str] = []
+
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        if isinstance(event, ForwardPass) and event.position == 3 and not done:
+            done.append("constrained")
+            return actions.constrain(regex="[0-9]{9}")
+        if isinstance(event, Added) and event.position == 5 and len(done) == 1:
+            done.append("taken back")
+            return actions.backtrack(4, "z")
+        return None
+
+    engine, end = run(matchers, a_mod(handler), max_tokens=12, ignore_eos=True)
+    assert isinstance(end, Finish)
+    assert not TOKENIZER.decode(engine.tokens[3:]).isdigit()
+
+
+def test_a_forced_output_must_be_whole_for_the_constraint(matchers: RegexMatchers) -> None:
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        return actions.force_output("12") if isinstance(event, ForwardPass) else None
+
+    _, short = run(matchers, a_mod(handler), constraint=Regex("[0-9]{3}"))
+    assert isinstance(short, Fail)
+    assert "before the constraint is satisfied" in short.message
+    engine, whole = run(matchers, a_mod(handler), constraint=Regex("[0-9]{2}"))
+    assert isinstance(whole, Finish)
+    assert engine.text == "12"
+
+
+def test_an_allow_list_that_the_constraint_leaves_nothing_of_is_the_mods_error(
+    matchers: RegexMatchers,
+) -> None:
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        return actions.allow("x") if isinstance(event, ForwardPass) else None
+
+    _, end = run(matchers, a_mod(handler), constraint=Regex("[0-9]+"))
+    assert isinstance(end, Fail)
+    assert end.type == "invalid_action"
+    assert "under the constraint" in end.message
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_forced_by_the_grammar_enters_unsampled(matchers: RegexMatchers, seed: int) -> None:
+    fixed = "the quick brown fox jumps over the lazy dog and runs away"
+    engine, end = run(matchers, seed=seed, constraint=Regex(f"[ab]: {fixed}[cd]"), jump=True)
+    assert isinstance(end, Finish)
+    assert fixed in engine.text
+    assert engine.jumped >= 8
+    assert end.usage.forced == engine.jumped
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_dead_end_between_two_parts_is_taken_back(matchers: RegexMatchers, seed: int) -> None:
+    both = AllOf((Regex("(ab|cd)+x?"), Regex("(ab|cx)+cd")))
+    engine, end = run(matchers, seed=seed, constraint=both)
+    assert isinstance(end, (Finish, Fail))
+    if isinstance(end, Finish) and end.reason == "stop":
+        assert engine.text.endswith("cd")
+        assert set(engine.text) <= set("abcd")
+
+
+def test_parts_that_cannot_both_be_satisfied_fail_by_name(matchers: RegexMatchers) -> None:
+    _, end = run(matchers, constraint=AllOf((Regex("a[bc]d"), Regex("a[ef]d"))))
+    assert isinstance(end, Fail)
+    assert end.type == "broken_constraint"
+    assert "a and b" in end.message
+
+
+def test_before_the_reasoning_ends_anything_goes(matchers: RegexMatchers) -> None:
+    def handler(event: Event, actions: Any, _: Any) -> Any:
+        if isinstance(event, ForwardPass) and event.position == 0:
+            return actions.force_tokens([300, 301, 9])
+        return None
+
+    engine, end = run(matchers, a_mod(handler), constraint=Regex("[0-9]{3}"), reasoning_end=9)
+    assert isinstance(end, Finish)
+    assert TOKENIZER.decode(engine.tokens[3:], skip_special_tokens=True).isdigit()
+
+
+def test_nobody_to_ask_means_nobody_is_asked(matchers: RegexMatchers) -> None:
+    only_at_the_start = a_mod(lambda *_: None, events=frozenset({"Prefilled"}), reach=0)
+    machine = Machine(spec(), [only_at_the_start], TOKENIZER, matchers=matchers)
+    first = machine.open()
+    assert isinstance(first, Resume)
+    assert first.quiet
+    assert first.reach == 0
+    end = machine.tail(1, 4, EOS, [300, 301, 302])
+    assert isinstance(end, Finish)
+    assert end.keep == 4
+    assert end.usage.sampled == 4
