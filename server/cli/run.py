@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from server.cli.errors import CommandError
-from server.cli.trial import File, MaxTokens, Text, load, rehearse_here
 from server.cli.service import DEFAULT_URL, ModService, Url, UserApiKey
 from server.cli.showing import Shown, show
+from server.cli.trial import File, MaxTokens, Text, load, rehearse_here
 
 
 def run(

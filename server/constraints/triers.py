@@ -259,6 +259,7 @@ def _launch(control: socket.socket, source: Path, options: Options) -> subproces
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
             "RAYON_NUM_THREADS": "1",
+            "MALLOC_ARENA_MAX": "1",  # Each more reserves address space, which is limited.
         },
         cwd="/",
         stdin=subprocess.DEVNULL,

@@ -68,7 +68,9 @@ def half_way(event, actions, tokenizer):
 
 
 def schema_format(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "json_schema", "json_schema": {"name": "record", "schema": schema}}
+    """Without free white space, of which the little model would never have enough."""
+    tight = {**schema, "x-guidance": {"whitespace_flexible": False}}
+    return {"type": "json_schema", "json_schema": {"name": "record", "schema": tight}}
 
 
 def record_of(number: int) -> dict[str, Any]:

@@ -118,6 +118,9 @@ class _Reader:
         reading = lark.Reading(constraint.grammar)
         self.specials += reading.specials
         self.negates = self.negates or reading.negates
+        for schema in reading.schemas:
+            if isinstance(schema, (dict, bool)):
+                json_schema.prepared(schema, Options())
         return constraint
 
     def _guidance(self, constraint: Guidance) -> Guidance:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from llguidance import regex_to_lark
 
@@ -19,10 +20,8 @@ _SCANNER = re.compile(
     | (?P<string>"(?:\\.|[^"\\\n])*"i?)
     | (?P<regex>/(?![/*])(?:\\.|[^/\\\n])*/[imslux]*)
     | (?P<special><[^<>\s"]+>)
-    | (?P<json>%json|%regex|%llguidance)
+    | (?P<inline>%json|%regex|%llguidance)
     | (?P<option>\[)
-    | (?P<open>\()
-    | (?P<close>\))
     | (?P<but>&\s*~)
     | (?P<not>~(?!\s*\d))
     | (?P<other>[^\s])
@@ -37,14 +36,14 @@ class Reading:
     """What a grammar's text shows without parsing it.
 
     specials: special tokens that it names. negates: whether it negates a terminal without
-    intersecting it with another, and so lets through bytes that are no text. depth: how deep its
-    parentheses nest.
+    intersecting it with another, and so lets through bytes that are no text. schemas: what stands
+    behind `%json`. Raises `ConstraintError` for options of rules that would be passed over.
     """
 
     def __init__(self, text: str) -> None:
         self.specials: list[str] = []
         self.negates = False
-        self.depth = 0
+        self.schemas: list[Any] = []
         for kind, token, position in _tokens(text):
             if kind == "special":
                 self.specials.append(token)
@@ -52,8 +51,8 @@ class Reading:
                 self.negates = True
             elif kind == "option":
                 _check_options(text, position)
-            elif kind == "open":
-                self.depth = max(self.depth, int(token))
+            elif kind == "json":
+                self.schemas.append(json.loads(token))
 
 
 def quoted(text: str) -> str:
@@ -77,29 +76,26 @@ def line_of(text: str, position: int) -> str:
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    """Kind, text and position of what matters; an opening parenthesis's text is its depth."""
-    position, depth = 0, 0
+    """Kind, text and position of what matters; a schema's text is its JSON."""
+    position = 0
     while found := _SCANNER.search(text, position):
         kind, position = str(found.lastgroup), found.end()
-        if kind == "json":
-            position = _after_json(text, position)
-        elif kind == "open":
-            depth += 1
-            yield kind, str(depth), found.start()
-        elif kind == "close":
-            depth -= 1
+        if kind == "inline":
+            start, position = _json_after(text, position)
+            if found.group() == "%json" and position > start:
+                yield "json", text[start:position], found.start()
         elif kind in ("special", "option", "not"):
             yield kind, found.group(), found.start()
 
 
-def _after_json(text: str, position: int) -> int:
-    """Past a JSON value, if there is one; llguidance says what is wrong with any other."""
+def _json_after(text: str, position: int) -> tuple[int, int]:
+    """Where a JSON value begins and ends; llguidance says what is wrong with any other."""
     start = position + len(text[position:]) - len(text[position:].lstrip())
     try:
         _, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
-        return position
-    return end
+        return position, position
+    return start, end
 
 
 def _check_options(text: str, position: int) -> None:

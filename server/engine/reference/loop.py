@@ -48,7 +48,7 @@ class ReferenceLoop:
         self.mods_tokenizer = tokenizer if mods_tokenizer is None else mods_tokenizer
         self.max_context = min(max_context or backend.max_context, backend.max_context)
         self.sentinel = choose_sentinel(tokenizer, backend.vocabulary)
-        self._grammars = LoopGrammars(tokenizer, backend.vocabulary, backend.eos_ids)
+        self.grammars = LoopGrammars(tokenizer, backend.vocabulary, backend.eos_ids)
         self._numbers = itertools.count(1)
         self._running = threading.Lock()
 
@@ -105,16 +105,7 @@ class ReferenceLoop:
             vocabulary=self.backend.vocabulary,
             **{"sentinel": self.sentinel, **request},
         )
-        return ReferenceSession(
-            self.backend,
-            self.tokenizer,
-            spec,
-            own,
-            mods,
-            self.mods_tokenizer,
-            self._grammars,
-            streams,
-        )
+        return ReferenceSession(self, spec, own, mods, streams)
 
     def stream(self, session: ReferenceSession) -> Iterator[Piece]:
         """A session's pieces. Raises `BusyError` while another one is under way."""

@@ -8,7 +8,7 @@ and intricate there, is who waits for whom.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from vllm.logprobs import Logprob
@@ -24,12 +24,13 @@ from processors.rows import read_row
 from server.engine.answer import Answer
 from server.engine.call import Call
 from server.engine.given import Given
-from server.engine.reference.backend import Backend
 from server.engine.reference.drawing import Drawing, Drawn, bring
 from server.engine.reference.generation import Generation, Piece
-from server.engine.reference.grammars import LoopGrammars
 from server.engine.reference.machine_feeds import ADDRESS, MachineFeeds
 from server.engine.segment import SegmentParams
+
+if TYPE_CHECKING:
+    from server.engine.reference.loop import ReferenceLoop
 
 
 class ReferenceSession:
@@ -40,32 +41,29 @@ class ReferenceSession:
 
     def __init__(
         self,
-        backend: Backend,
-        tokenizer: Any,
+        loop: ReferenceLoop,
         spec: SessionSpec,
         params: SamplingParams,
         mods: Sequence[LoadedMod],
-        mods_tokenizer: Any,
-        grammars: LoopGrammars,
         streams: bool = True,
     ) -> None:
         self.spec = spec
         self.generation = Generation(spec.request_id, spec.prompt)
-        self._backend, self._grammars = backend, grammars
-        self._machine = Machine(spec, mods, mods_tokenizer, matchers=grammars)
-        self._batch = Batch(MachineFeeds(self._machine), masks=grammars.masks)
+        self._backend, self._grammars = loop.backend, loop.grammars
+        self._machine = Machine(spec, mods, loop.mods_tokenizer, matchers=loop.grammars)
+        self._batch = Batch(MachineFeeds(self._machine), masks=loop.grammars.masks)
         self._prompt, self._max_tokens = spec.prompt, spec.max_tokens
         self._kept = 0
         self._held: list[tuple[str, int, bool]] = []
         self._aborted = False
         params.output_kind = RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY
         params.logprobs = params.logprobs or 0
-        self._answer = _answer(tokenizer, spec, params)
+        self._answer = _answer(loop.tokenizer, spec, params)
         reads_logits = any(mod.traits.logits for mod in mods)
         seed = params.seed if params.seed is not None else spec.session
         self._segments = SegmentParams(
             params,
-            tokenizer,
+            loop.tokenizer,
             ADDRESS,
             spec.session,
             spec.sentinel,
@@ -74,7 +72,7 @@ class ReferenceSession:
             streams,
             spec.reasoning_end,
         )
-        self._generator = generator_of(params, backend.device)
+        self._generator = generator_of(params, loop.backend.device)
 
     def pieces(self) -> Iterator[Piece]:
         """Run to the end, showing what nothing can take back any more.

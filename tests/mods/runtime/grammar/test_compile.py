@@ -91,6 +91,16 @@ def test_options_of_rules_that_would_be_passed_over_are_refused(option: str) -> 
     compile_constraint(Lark('start: a\na: "[stop=1]" /[\\[]temperature=/'))
 
 
+def test_schemas_inside_lark_are_checked_as_elsewhere() -> None:
+    for schema, position in (
+        ({"items": {"contains": {}}}, "#/items/contains"),
+        ({"x-guidance": {"lenient": True}, "not": {}}, "#/x-guidance/lenient"),
+    ):
+        with pytest.raises(ConstraintError) as raised:
+            compile_constraint(Lark(f'start: "a" %json {json.dumps(schema)} "b"'))
+        assert raised.value.position == position
+
+
 def test_llguidances_own_format(texts: Texts) -> None:
     own = Guidance(json.dumps({"grammars": [{"lark_grammar": 'start: "a" "b"'}]}))
     assert texts.allow(own, "ab")
