@@ -18,10 +18,18 @@ from typer.main import get_command
 from mods.runtime.compile import Traits
 from mods.runtime.load import load_chain
 from mods.runtime.package import Package
+from mods.runtime.rehearsal import Scene
 from mods.runtime.seat import LoadedMod
 from mods.sdk.actions import LEGAL
 from mods.sdk.errors import BY_TYPE
-from mods.sdk.testing import HashModel, ScriptedEngine, TextModel, check_laws, spec_for
+from mods.sdk.testing import (
+    HashModel,
+    ScriptedEngine,
+    TextModel,
+    check_laws,
+    rehearse,
+    spec_for,
+)
 from mods.sdk.testing.check import TROUBLES
 from server.api.model_string import split_model
 from server.cli.app import app
@@ -44,7 +52,7 @@ def snippets(*names: str) -> list[str]:
 
 
 def name_of(source: str) -> str:
-    found = re.search(r"^@mod.*\ndef (\w+)", source, re.MULTILINE)
+    found = re.search(r"^@mod.*\n(?:async )?def (\w+)", source, re.MULTILINE)
     assert found is not None
     return found[1]
 
@@ -86,21 +94,10 @@ def test_a_documented_mod_keeps_the_laws_on_a_written_text(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODS)
 def test_a_documented_mod_does_something(name: str) -> None:
-    watched: list[object] = []
-
-    def watching(loaded: LoadedMod) -> LoadedMod:
-        def handler(event: Any, actions: Any, tokenizer: Any) -> object:
-            action = loaded.handler(event, actions, tokenizer)
-            watched.append(getattr(action, "rank", 0))
-            return action
-
-        return LoadedMod(handler, loaded.traits)
-
-    chain = [watching(loaded) for loaded in load(name)]
-    spec = spec_for("hi", 60, conversation=ASKED)
-    outcome = ScriptedEngine(TextModel(TEXT, 2)).run(spec, chain)
-    assert not outcome.failed, outcome.message
-    assert any(watched)
+    scene = Scene(prompt="hi", text=TEXT, max_tokens=60, messages=ASKED, laws=False)
+    came = rehearse(load(name), scene)
+    assert came.status == 200, came.message
+    assert came.actions
 
 
 def test_the_first_mod_begins_every_answer() -> None:
