@@ -22,7 +22,9 @@ from mods.sdk.errors import ModError
 from server.api.errors import error_response
 from server.api.exit import Exit
 from server.api.model_string import split_model
+from server.api.required_tools import hold_required_tools
 from server.api.shapes import Shape, has_shape, shape_of
+from server.api.upfront import Upfront
 from server.engine.call import Call, current_call
 from server.mods.registry import ModRegistry
 
@@ -34,6 +36,9 @@ _OURS = ("mods", "stream_removed", "mod_record")
 _ONLY_TEXT = ("/tokenize", "/count_tokens", "/render", "/derender")
 """Ends of routes that generate nothing: there a mod is looked up, and does not run."""
 
+
+_CONSTRAINS = (b'"response_format"', b'"structured_outputs"', b'"tool_choice"', b'"format"')
+"""What a body contains if it asks for a constraint."""
 
 _OPEN = ("/health", "/healthz", "/ping")
 """What answers without a key: nothing but whether the server lives."""
@@ -72,6 +77,8 @@ class Entrance:
         body = await _read_body(receive)
         if body is None:
             return
+        if any(mark in body for mark in _CONSTRAINS):
+            body, scope, send = _held_to_tools(body), _with_length(scope), Upfront(send)
         try:
             found = _find_mods(body, self._served_names())
             if found is None:
@@ -179,6 +186,18 @@ def _with_length(scope: Scope) -> Scope:
     """Without the old length: the body was rewritten."""
     headers = [(k, v) for k, v in scope["headers"] if k != b"content-length"]
     return {**scope, "headers": headers}
+
+
+def _held_to_tools(body: bytes) -> bytes:
+    """The body, in which a tool that must be called is held to its schema."""
+    if b'"tool_choice"' not in body:
+        return body
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return body  # vLLM says what is wrong with it.
+    changed = isinstance(content, dict) and hold_required_tools(content)
+    return json.dumps(content).encode() if changed else body
 
 
 def _find_mods(body: bytes, served: Iterable[str]) -> tuple[dict[str, Any], str, list[str]] | None:

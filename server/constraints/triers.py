@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,11 +32,14 @@ MOST = 16
 SPARE = 2
 """Idle ones that are kept."""
 
-SECONDS = 2.0
-"""For one piece of work."""
+CPU_SECONDS = 1.25
+"""Processor time for one piece of work. Where nothing else runs, so much later it is refused."""
+
+LOOK_SECONDS = 0.25
+"""How often the processor time of a piece of work is looked at."""
 
 PATIENCE = 10.0
-"""Seconds in which a process must be free for it."""
+"""Seconds in which a process must be free for it, and in which it must have got its time."""
 
 WORN = 32 * 2**20
 """Bytes that one piece of work may leave behind before its process is replaced."""
@@ -59,20 +63,19 @@ class Trier:
         )
 
     async def ask(self, work: Work) -> Answer:
-        """The answer. Raises EOFError if the process died, TimeoutError after two seconds.
+        """The answer. Raises EOFError if the process died, TimeoutError if its time is over.
 
-        Where the machine is busy with other things, it gets more time than that.
+        Its own time counts: where the machine is busy with other things, it gets longer.
         """
         answer = self._answer = asyncio.get_running_loop().create_future()
         used = self.cpu_seconds()
         self._channel.send(work)
-        for _ in range(int(PATIENCE / SECONDS)):
-            done, _ = await asyncio.wait({answer}, timeout=SECONDS)
+        limit = time.monotonic() + PATIENCE
+        while self.cpu_seconds() - used < CPU_SECONDS and time.monotonic() < limit:
+            done, _ = await asyncio.wait({answer}, timeout=LOOK_SECONDS)
             if done:
                 given: Answer = answer.result()
                 return given
-            if self.cpu_seconds() - used > SECONDS / 2:
-                break
         raise TimeoutError
 
     def cpu_seconds(self) -> float:
@@ -156,10 +159,10 @@ class Triers:
         except TimeoutError:
             used = trier.cpu_seconds() - before
             self._end(trier)
-            if used < SECONDS / 4:
+            if used < CPU_SECONDS:
                 raise BusyError("the machine is too busy to try the constraint out") from None
             return Refused(
-                f"the constraint took more than {SECONDS:.0f} s to compile and try out", "", None
+                f"the constraint took more than {CPU_SECONDS} s to compile and try out", "", None
             )
 
     async def _free(self) -> Trier:

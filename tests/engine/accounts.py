@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def witness(event, actions, tokenizer):
     if isinstance(event, Prefilled):
         asked = json.loads(get_conversation()[0]["content"])
         if asked.get("report"):
-            return actions.emit_error(json.dumps(told.pop(asked["key"], None)))
+            return actions.emit_error(report(asked["key"], asked["since"]))
         telling[rid] = asked["key"], []
     if rid not in telling:
         return
@@ -61,6 +61,15 @@ def plain(event):
     if "context_info" in values:
         values["context_info"] = list(values["context_info"].tokens)
     return values
+
+def report(key, since):
+    # In parts: an error's message has a limit.
+    whole = json.dumps(told.get(key))
+    part = whole[since : since + 8_000]
+    if len(whole) <= since + 8_000:
+        told.pop(key, None)
+        return json.dumps({"part": part, "next": None})
+    return json.dumps({"part": part, "next": since + 8_000})
 
 def record():
     # The machine's own, found on the stack: a mod is not handed it.
@@ -236,10 +245,13 @@ class Reference:
         )
 
     def _report(self, mods: Sequence[LoadedMod], key: str) -> Any:
-        asked = _message({"key": key, "report": True})
-        told = self.loop.generate([5], SamplingParams(), mods, conversation=asked).failure
-        assert told is not None
-        return json.loads(told.message)
+        def ask(asked: dict[str, Any]) -> str:
+            message = _message(asked)
+            told = self.loop.generate([5], SamplingParams(), mods, conversation=message).failure
+            assert told is not None
+            return told.message
+
+        return _reported(key, ask)
 
     def _chain(self, case: Case) -> list[LoadedMod]:
         names = tuple(case.chain())
@@ -298,12 +310,16 @@ class Engine:
 
     def _report(self, case: Case, key: str) -> Any:
         """A session is closed a moment after its answer, so the story may not be there yet."""
-        body = self._body(case, {"key": key, "report": True}, max_tokens=1)
+
+        def ask(asked: dict[str, Any]) -> str:
+            body = {**self._body(case, asked, max_tokens=1), "prompt": [5], "stream": False}
+            answer = self._live.post("/v1/completions", body)
+            assert answer.status_code == 400, answer.text
+            return str(answer.json()["error"]["message"])
+
         for patience in (0, 0.05, 0.2, 1, 3):
             time.sleep(patience)
-            answer = self._live.post("/v1/completions", {**body, "prompt": [5], "stream": False})
-            assert answer.status_code == 400, answer.text
-            told = json.loads(answer.json()["error"]["message"])
+            told = _reported(key, ask)
             if told is not None:
                 return told
         raise AssertionError(f"the witness never heard of the end of {key}")
@@ -355,6 +371,15 @@ class Engine:
         if counted and not counted[0] + counted[1]:
             tokens = []  # vLLM's streams want a token to end on
         return Account(200, None, tokens, text, finish, stop_reason, counted, [], [])
+
+
+def _reported(key: str, ask: Callable[[dict[str, Any]], str]) -> Any:
+    """What the witness kept under the key, asked for part by part."""
+    whole, since = "", 0
+    while since is not None:
+        answer = json.loads(ask({"key": key, "report": True, "since": since}))
+        whole, since = whole + answer["part"], answer["next"]
+    return json.loads(whole)
 
 
 def _events(answer: httpx.Response) -> Any:

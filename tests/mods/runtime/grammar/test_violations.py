@@ -136,11 +136,7 @@ def test_formats(name: str, right: list[str], wrong: list[str]) -> None:
 
 
 GENERATED: dict[str, Any] = {
-    "formats": {
-        "type": "object",
-        "properties": {name: {"type": "string", "format": name} for name in FORMATS},
-        "required": list(FORMATS),
-    },
+    **{name: {"type": "string", "format": name} for name in FORMATS},
     "numbers": {
         "type": "array",
         "items": {"anyOf": [{"type": "number", "multipleOf": 0.25}, {"minimum": -3, "maximum": 7}]},
