@@ -87,3 +87,67 @@ def at_once(name: str, length: int) -> str:
 def takes_back(name: str, times: int) -> str:
     """The source of a mod that takes 16 tokens back, each time one token further on."""
     return _TAKES_BACK.format(name=name, times=times, start=TAKE_BACK_FROM, count=TAKE_BACK)
+
+
+STRATEGIES = {"choices": "ChoicesStrat", "chars": "CharsStrat", "list": "ListStrat"}
+"""Names of the measured strategies, with their classes. No text of theirs ends early."""
+
+_WRITTEN = {
+    "choices": 'ChoicesStrat([f"answer {n}: " + "the quick brown fox " * 40 for n in range(20)])',
+    "chars": "CharsStrat(CharsMode.ALPHA, stop=2000, min=2000)",
+    "list": (
+        "ListStrat(CharsStrat(CharsMode.NUMERIC, stop=3, min=1), open='[', close=']',"
+        " min=400, max=500)"
+    ),
+}
+
+_COMPILED = '''
+from mods.sdk import ForwardPass, mod
+from mods.sdk.strategies import CharsMode, CharsStrat, ChoicesStrat, ListStrat
+
+STRATEGY = {strategy}
+
+
+@mod(reach=0)
+def {name}(event, actions, tokenizer):
+    """Hold the whole answer to the strategy, and sleep meanwhile."""
+    if isinstance(event, ForwardPass) and event.position == 0:
+        return actions.constrain(STRATEGY, until_complete=True)
+    return actions.noop()
+'''
+
+_STEP_BY_STEP = '''
+from mods.sdk import Added, Finished, ForwardPass, Prefilled, mod
+from mods.sdk.strategies import CharsMode, CharsStrat, ChoicesStrat, ListStrat
+
+STRATEGY = {strategy}
+running = {{}}
+
+
+@mod(reach=0)
+def {name}(event, actions, tokenizer):
+    """Allow at each step the tokens that the strategy allows there."""
+    if isinstance(event, Prefilled):
+        strategy = STRATEGY.into_strategy(tokenizer)
+        running[event.request_id] = strategy, strategy.start()
+    elif isinstance(event, ForwardPass):
+        strategy, state = running[event.request_id]
+        return actions.allow(strategy.allowed_tokens(state))
+    elif isinstance(event, Added):
+        strategy, state = running[event.request_id]
+        for token in event.added_tokens:
+            strategy.step(state, token)
+    elif isinstance(event, Finished):
+        running.pop(event.request_id, None)
+    return actions.noop()
+'''
+
+
+def compiled(name: str, strategy: str) -> str:
+    """The source of a mod that holds each answer to this strategy."""
+    return _COMPILED.format(name=name, strategy=_WRITTEN[strategy])
+
+
+def step_by_step(name: str, strategy: str) -> str:
+    """The source of a mod that does the same with a set of tokens for each step."""
+    return _STEP_BY_STEP.format(name=name, strategy=_WRITTEN[strategy])

@@ -42,11 +42,15 @@ POLL = 0.5
 
 @dataclass(frozen=True)
 class Program:
-    """What a row asks for: `side` is `ours` or `stock`, options are more of its flags."""
+    """What a row asks for: `side` is `ours` or `stock`, options are more of its flags.
+
+    settings: of ours, by the name of the environment variable.
+    """
 
     side: str
     model: Model
     options: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Servers:
                 cwd=home,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
-                env=_environment(home),
+                env={**_environment(home), **dict(program.settings)},
                 start_new_session=True,
             )
         return Server(program, f"http://127.0.0.1:{port}", process.pid, log), process

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from bench.row import Row
-from bench.rows import backtracks, forced, load_generator, mods, reference, stock
+from bench.rows import (
+    backtracks,
+    constraints,
+    forced,
+    load_generator,
+    masks,
+    mods,
+    reference,
+    stock,
+    strategies,
+)
 
-FAMILIES = (stock, load_generator, mods, forced, backtracks, reference)
+FAMILIES = (
+    stock,
+    load_generator,
+    mods,
+    strategies,
+    forced,
+    backtracks,
+    masks,
+    constraints,
+    reference,
+)
 """Modules with `ROWS`, in the order of the table."""
 
 ROWS: tuple[Row, ...] = tuple(row for family in FAMILIES for row in family.ROWS)

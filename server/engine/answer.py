@@ -79,7 +79,11 @@ class Answer:
         if count <= self._count:
             return None
         self._text.follow(self.tokens, count)
-        return self._give(count, self._text.safe(count))
+        text = self._text.safe(count)
+        if self._call.mods and not self._call.show_at_once:
+            # A mod may still replace all that is not shown, and then ids must not have gone out.
+            count = min(count, self._text.tokens_in(text))
+        return self._give(count, text) if count > self._count else None
 
     def finish(self, finish: Finish) -> RequestOutput:
         """The last output. Raises `ReachExceededError` if it does not extend what was shown."""

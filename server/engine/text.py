@@ -5,6 +5,7 @@ Text is kept with the length it had after each token, so that a cut of tokens is
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -53,11 +54,15 @@ class SessionText:
         """The text of the first `count` tokens."""
         return self.text[: self._lengths[count - 1]] if count else ""
 
+    def tokens_in(self, text: str) -> int:
+        """How many tokens have all their text in this beginning of the text."""
+        return bisect_right(self._lengths, len(text))
+
     def safe(self, count: int) -> str:
         """The text of the first `count` tokens, less what may be the start of a stop string."""
         held = max(len(stop) for stop in self._stops) - 1 if self.has_stops else 0
         text = self.upto(count)
-        return text[: len(text) - held] if held else text
+        return text[: max(0, len(text) - held)]
 
     def finished(self, stop_reason: int | str | None, reason: str, replaced: bool) -> str:
         """The whole text, less what ended it: the stop string, or the ending token's own text."""

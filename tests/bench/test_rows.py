@@ -17,9 +17,9 @@ def stream(*events: Event) -> Answer:
     return Answer(Ask([1], 8, "m", watched=True), [*events], {"completion_tokens": 8}, 9.0)
 
 
-def test_every_row_has_a_name_of_its_own_and_a_server() -> None:
+def test_every_row_has_a_name_of_its_own_and_but_one_a_server() -> None:
     assert len(BY_NAME) == len(ROWS) == sum(len(family.ROWS) for family in FAMILIES)
-    assert all(row.programs for row in ROWS)
+    assert [row.name for row in ROWS if not row.programs] == ["mask-131k"]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,14 @@ def test_every_row_has_a_name_of_its_own_and_a_server() -> None:
         ("stock-16", at_least(0.98)),
         ("stock-64", at_least(0.98)),
         ("branches-16", at_most(1.04)),
+        ("strategy-choices", at_most(1.05)),
+        ("strategy-chars", at_most(1.05)),
+        ("strategy-list", at_most(1.05)),
+        ("mask-131k", at_most(50)),
+        ("schemas-16", at_least(0.95)),
+        ("schema-latency-16", at_least(1.0)),
+        ("schema-jumps-16", at_least(1.25)),
+        ("schema-first", at_most(1.3)),
         ("neighbours", at_most(1.03)),
         ("branches-demo", None),
         ("forced-64", at_least(5)),

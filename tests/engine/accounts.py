@@ -56,7 +56,9 @@ def witness(event, actions, tokenizer):
         told[key] = {"events": events, "actions": record().actions}
 
 def plain(event):
-    names = [f.name for f in dataclasses.fields(event) if f.name not in ("request_id", "_logits")]
+    # What a request cost is the engine's affair: one that was kept waiting is computed twice.
+    left_out = ("request_id", "_logits", "forwarded")
+    names = [f.name for f in dataclasses.fields(event) if f.name not in left_out]
     values = {name: getattr(event, name) for name in names}
     if "context_info" in values:
         values["context_info"] = list(values["context_info"].tokens)
