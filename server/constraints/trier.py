@@ -48,7 +48,6 @@ def become_trier(
 
 
 def _limit() -> None:
-    os.nice(5)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
     most = _address_space() + MEMORY

@@ -1,7 +1,8 @@
 """The triers as the server sees them: enough of them that none waits for another's slow work.
 
-Work goes to an idle trier or to a new one, while there may be more. One that takes too long is
-killed, and its work refused; forking the next one takes milliseconds.
+A trial takes milliseconds, and so does the fork of a process to do it in. So there are as many as
+processors, work waits for one of them a moment, and only if all are at something slow there comes
+one more. One that takes too long is killed, and its work refused.
 """
 
 from __future__ import annotations
@@ -23,14 +24,19 @@ import mods
 from mods.runtime.grammar.options import Options
 from mods.runtime.grammar.source import VocabularySource
 from mods.runtime.host.channel import Channel
-from server.constraints.protocol import ANSWER, PID, Answer, Refused, Tried, Work
+from mods.sdk.constraints import Json
+from server.constraints.protocol import ANSWER, PID, Answer, Refused, Tried, TryOut, Work
 from server.constraints.turns import BusyError, Turns
 
 MOST = 16
 """Processes at once."""
 
-SPARE = 2
-"""Idle ones that are kept."""
+SPARE = max(2, os.cpu_count() or 1)
+"""Those that are kept."""
+
+MOMENT = 0.25
+"""Seconds that work waits for one of them before there comes one more. A new process costs more
+than many trials: it must get memory of its own before it can do anything."""
 
 CPU_SECONDS = 1.25
 """Processor time for one piece of work. Where nothing else runs, so much later it is refused."""
@@ -46,6 +52,8 @@ WORN = 32 * 2**20
 
 START_SECONDS = 60.0
 
+_FIRST = Json('{"type":"object","properties":{"first":{"type":"string"}},"required":["first"]}')
+
 
 class Trier:
     """One process, and the answer that it owes."""
@@ -55,6 +63,8 @@ class Trier:
         self._descriptor = os.pidfd_open(pid)
         self._answer: asyncio.Future[Answer] | None = None
         self.alive = True
+        self.worn = False
+        """Whether it should not be kept for more work."""
 
     async def connect(self, ours: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -76,7 +86,14 @@ class Trier:
             if done:
                 given: Answer = answer.result()
                 return given
+            self._yield_to_others()
         raise TimeoutError
+
+    def _yield_to_others(self) -> None:
+        """What is quick is done at once; from here on the engine goes first, for good."""
+        self.worn = True
+        with suppress(ProcessLookupError):
+            os.setpriority(os.PRIO_PROCESS, self.pid, 5)
 
     def cpu_seconds(self) -> float:
         """Processor time that the process has used."""
@@ -115,12 +132,15 @@ class Triers:
         self._turns = Turns(most, PATIENCE)
         self._idle: list[Trier] = []
         self._all: set[Trier] = set()
+        self._freed = asyncio.Condition()
         self._zygote: Zygote | None = None
         self._forking = asyncio.Lock()
 
     async def start(self) -> None:
         """Raises RuntimeError if the zygote does not come up: the vocabulary cannot be read."""
         self._zygote = await Zygote.started(self._source, self._options)
+        # The first work of a process takes longest, so it is none that anybody waits for.
+        await asyncio.gather(*(self.run(TryOut(_FIRST), str(n)) for n in range(SPARE)))
 
     async def stop(self) -> None:
         """End every process; none is left when this returns."""
@@ -138,11 +158,13 @@ class Triers:
             except BaseException:
                 self._end(trier)
                 raise
-            worn = isinstance(answer, Tried) and answer.memory > WORN
+            worn = trier.worn or (isinstance(answer, Tried) and answer.memory > WORN)
             if worn or not trier.alive or len(self._idle) >= SPARE:
                 self._end(trier)
             else:
                 self._idle.append(trier)
+                async with self._freed:
+                    self._freed.notify()
             return answer
 
     async def _asked(self, trier: Trier, work: Work) -> Answer:
@@ -166,15 +188,31 @@ class Triers:
             )
 
     async def _free(self) -> Trier:
+        trier = self._next_idle()
+        if trier is None and len(self._all) >= SPARE:
+            trier = await self._freed_in_a_moment()
+        if trier is not None:
+            return trier
+        async with self._forking:
+            trier = await self._forked()
+        self._all.add(trier)
+        return trier
+
+    def _next_idle(self) -> Trier | None:
         while self._idle:
             trier = self._idle.pop()
             if trier.alive:
                 return trier
             self._end(trier)
-        async with self._forking:
-            trier = await self._forked()
-        self._all.add(trier)
-        return trier
+        return None
+
+    async def _freed_in_a_moment(self) -> Trier | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MOMENT), self._freed:
+                while (trier := self._next_idle()) is None:
+                    await self._freed.wait()
+                return trier
+        return None
 
     async def _forked(self) -> Trier:
         """A new trier; a zygote that has died is started again, once."""

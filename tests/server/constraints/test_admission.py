@@ -24,8 +24,8 @@ from mods.sdk.constraints import (
 )
 from mods.sdk.errors import ConstraintError
 from server.constraints.admission import Admission
-from server.constraints.protocol import TryOut
-from server.constraints.triers import PATIENCE, Triers
+from server.constraints.protocol import Tried, TryOut
+from server.constraints.triers import PATIENCE, SPARE, Triers
 from tests.server.constraints.bombs import BOMBS
 
 GOOD = json_schema({"type": "object", "properties": {"a": {"type": "integer"}}})
@@ -225,3 +225,12 @@ async def test_equal_constraints_are_one_to_the_cache() -> None:
 
 def _memory_of_this_process() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+async def test_work_that_is_quick_shares_a_few_processes(
+    triers: Triers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.constraints.triers.MOMENT", 30.0)
+    answers = await asyncio.gather(*(triers.run(TryOut(good(n)), str(n)) for n in range(40)))
+    assert all(isinstance(answer, Tried) for answer in answers)
+    assert len(triers._all) <= SPARE
