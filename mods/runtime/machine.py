@@ -411,6 +411,15 @@ class Machine:
         """Append a run up to its first end. Returns what entered, and that end."""
         if seat is not None:
             self.budget.run()
+        length = len(self.output)
+        try:
+            return self._appended(run, seat)
+        except ModError:
+            # Nobody will be told of a run over which the session fails, so none of it stays.
+            self.output.cut(length)
+            raise
+
+    def _appended(self, run: list[int], seat: Seat | None) -> tuple[list[int], End | None]:
         origin = SAMPLED if seat is None else seat.number + 1
         entered: list[int] = []
         end: End | None = None

@@ -95,6 +95,7 @@ def law_1_every_token_is_added_once(case: Case) -> None:
             require(tuple(output[start:]) == event.removed, 1, "`removed` is not what went", event)
             output = output[:start] + event.added_tokens
             drawn = isinstance(before, Sampled) and event.added_tokens == [before.sampled_token]
+            drawn = drawn or event.constrained
             require(event.forced or drawn, 1, "a token that was not drawn is not `forced`", event)
             require(bool(event.added_tokens), 1, "an `Added` of nothing", event)
         elif not isinstance(event, Finished):

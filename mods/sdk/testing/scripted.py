@@ -2,20 +2,22 @@
 
 It does to a machine what vLLM, its worker and the session do: it feeds every token but a
 segment's last to `decide`, the last to `tail`, ends a segment by itself where vLLM would, and
-goes on where `Resume` says. Its misbehaviour is what the real engine is entitled to.
+goes on where `Resume` says. It masks for the constraints in force, and asks nobody in a segment
+that is quiet. Its misbehaviour is what the real engine is entitled to.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
 
 from mods.runtime.decisions import (
     END_SEGMENT,
+    LEAVE,
     Decision,
     EndSegment,
     Fail,
@@ -29,9 +31,11 @@ from mods.runtime.decisions import (
 from mods.runtime.handlers import Watch
 from mods.runtime.machine import Machine
 from mods.runtime.seat import LoadedMod
+from mods.runtime.spans import Matchers
 from mods.runtime.waiting import at_once
 from mods.sdk.events import FloatRow
 from mods.sdk.testing.clock import ClockWatch, clock
+from mods.sdk.testing.masks import ByteMatchers, Masks
 from mods.sdk.testing.model import HashModel, Model, draw
 from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.tokenizer import EOS, SENTINEL, VOCABULARY, ByteTokenizer
@@ -82,11 +86,18 @@ class Trouble:
 
 NO_TROUBLE = Trouble()
 
-MachineFactory = Callable[[SessionSpec, Sequence[LoadedMod], ByteTokenizer, Watch], Machine]
+Tail = tuple[int, int, int, list[int]]
+"""Segment, position, newest token, and the tokens before it that the machine was not told of."""
+
+MachineFactory = Callable[[SessionSpec, Sequence[LoadedMod], Any, Watch, Matchers], Machine]
 
 
 class ScriptedEngine:
-    """Runs sessions, one or many at once, each with its own machine."""
+    """Runs sessions, one or many at once, each with its own machine.
+
+    tokenizer and matchers: of another vocabulary than the bytes; the model's rows and the request
+    must then be of that one too.
+    """
 
     def __init__(
         self,
@@ -95,9 +106,12 @@ class ScriptedEngine:
         trouble: Trouble = NO_TROUBLE,
         machine: MachineFactory = Machine,
         seed: int = 0,
+        tokenizer: Any = None,
+        matchers: Matchers | None = None,
     ) -> None:
         self.model: Model = model or HashModel()
-        self.tokenizer = ByteTokenizer()
+        self.tokenizer = tokenizer or ByteTokenizer()
+        self.matchers: Matchers = matchers or ByteMatchers()
         self.trouble = trouble
         self._machine = machine
         self._seed = seed
@@ -122,9 +136,11 @@ class ScriptedEngine:
         return [session.outcome for session in sessions]
 
     def session(self, spec: SessionSpec, mods: Sequence[LoadedMod]) -> ScriptedSession:
-        machine = self._machine(spec, mods, self.tokenizer, ClockWatch())
+        machine = self._machine(spec, mods, self.tokenizer, ClockWatch(), self.matchers)
         reads_logits = any(mod.traits.logits for mod in mods)
-        return ScriptedSession(spec, machine, self.model, self.trouble, reads_logits)
+        return ScriptedSession(
+            spec, machine, self.model, self.trouble, reads_logits, self.matchers
+        )
 
 
 @dataclass
@@ -136,30 +152,35 @@ class ScriptedSession:
     model: Model
     trouble: Trouble
     reads_logits: bool
+    matchers: Matchers
     tokens: list[int] = field(default_factory=list)
     step: int = 0
     alone: bool = False
     """Whether nobody else's steps are to come while a handler waits."""
+    answer: Next | None = None
+    """What the machine said at last."""
     waiting: asyncio.Task[Decision] | None = None
     """The decision that a handler waits over, and for which the segment was ended."""
 
     def __post_init__(self) -> None:
         self.prompt = self.spec.prompt
         self.max_tokens = self.spec.max_tokens
+        self.masks = Masks([], self.matchers)
         self.outcome = Outcome([], "aborted", decisions=[], prompt=self.prompt)
 
     def steps(self) -> Iterator[int]:
         """Run; each yield is one step of the engine's."""
-        answer: Next = yield from self._wait_for(self.machine.opening())
+        answer = yield from self._wait_for(self.machine.opening())
         while isinstance(answer, Resume) and not self._aborted():
             self._resume(answer)
-            tail = yield from self._segment(answer.segment)
+            tail = yield from self._segment(answer)
             if tail is None or (self.waiting is not None and self._aborted()):
                 break
             answer = yield from self._wait_for(self.machine.ending(*tail))
             if self.step in self.trouble.again:
                 again = yield from self._wait_for(self.machine.ending(*tail))
                 assert again == answer, "a repeated tail got another answer"
+        self.answer = answer
         yield from self._close(answer)
 
     def _resume(self, resume: Resume) -> None:
@@ -167,23 +188,35 @@ class ScriptedSession:
         self.tokens = self.tokens[: resume.keep] + resume.tokens
         self.prompt = resume.prompt if resume.prompt is not None else self.spec.prompt
         self.max_tokens = resume.max_tokens or self.spec.max_tokens
+        self.masks = Masks(resume.held, self.matchers, self.spec.reasoning_end)
+        self.outcome.segments += 1
+        self.outcome.constrained = self.outcome.constrained or bool(resume.held)
         self._look()
 
-    def _segment(self, segment: int) -> Generator[int, None, tuple[int, int, int] | None]:
+    def _segment(self, resume: Resume) -> Generator[int, None, Tail | None]:
         """Draw until the segment ends. Returns its tail, or None if the client went away."""
-        newest = -1
+        kept, newest = len(self.tokens), -1
         while not self._aborted():
             self.step += 1
-            position = len(self.tokens)
-            decision, row = self._feed(segment, newest)
-            if self.step in self.trouble.lost:
-                return segment, position, newest
-            newest = self._draw(decision, row)
-            self.tokens.append(newest)
-            yield self.step
-            if self._ended(newest):
-                return segment, len(self.tokens), newest
+            if resume.quiet:
+                decision, row = self._unasked(resume), None
+            else:
+                decision, row = self._feed(resume.segment, newest)
+            if self.step not in self.trouble.lost:
+                barred = resume.barred if len(self.tokens) == kept else ()
+                newest = self._draw(decision, row, barred)
+                self.tokens.append(newest)
+                yield self.step
+            if self.step in self.trouble.lost or self._ended(newest):
+                untold = self.tokens[kept:-1] if resume.quiet else []
+                return resume.segment, len(self.tokens), newest, untold
         return None
+
+    def _unasked(self, resume: Resume) -> Decision:
+        """Where nobody needs to be asked: draw, until a constraint is complete."""
+        if resume.reach is not None:
+            self._show(max(self.machine.floor, len(self.tokens) - resume.reach))
+        return END_SEGMENT if self.masks.complete(self.tokens) else LEAVE
 
     def _feed(self, segment: int, newest: int) -> tuple[Decision, object]:
         """Ask for the next draw's decision, once or oftener."""
@@ -195,6 +228,7 @@ class ScriptedSession:
         if self.step in self.trouble.repeat and self.waiting is None:
             again = self._decide(segment, position, newest, logits)
             assert again == decision, f"a repeated feed got {again}, not {decision}"
+        self.outcome.asked += 1
         assert self.outcome.decisions is not None
         self.outcome.decisions.append((position, decision))
         self._look()
@@ -238,19 +272,24 @@ class ScriptedSession:
             self.machine.handlers.abandoned = False
             self.waiting = None
 
-    def _draw(self, decision: Decision, row: object) -> int:
+    def _draw(self, decision: Decision, row: object, barred: Sequence[int]) -> int:
         if self.step in self.trouble.late or isinstance(decision, EndSegment):
             return self.spec.sentinel
         if isinstance(decision, Force):
             return decision.token
         shape = decision if isinstance(decision, Shape) else Shape()
         context = self.prompt + self.tokens
+        ban = {*shape.ban, *barred, *too_early(self.spec, len(self.tokens)), self.spec.sentinel}
+        allow = both(shape.allow, self.masks.allowed(self.tokens))
+        if allow is not None and not allow - ban:
+            return self.spec.sentinel
+        self.outcome.drawn += 1
         return draw(
             row if shape.row else self.model.logits(context),  # type: ignore[arg-type]
             context,
             bias=shape.bias,
-            ban={*shape.ban, *too_early(self.spec, len(self.tokens))},
-            allow=shape.allow,
+            ban=ban,
+            allow=allow,
             temperature=shape.temperature,
         )
 
@@ -267,7 +306,10 @@ class ScriptedSession:
 
     def _look(self) -> None:
         """Show more, as a stream does: the engine's tokens up to the floor."""
-        floor, shown = self.machine.floor, self.outcome.shown
+        self._show(self.machine.floor)
+
+    def _show(self, floor: int) -> None:
+        shown = self.outcome.shown
         if floor > (len(shown[-1]) if shown else 0):
             shown.append(tuple(self.tokens[:floor]))
 
@@ -284,6 +326,13 @@ class ScriptedSession:
         outcome.record = yield from self._wait_for(self.machine.closing("aborted"))
         yield from self._wait_for(self.machine.closing("aborted"))
         outcome.written = list(self.machine.handlers.transcript.tokens)
+
+
+def both(one: Collection[int] | None, other: Collection[int] | None) -> frozenset[int] | None:
+    """What two lists of allowed tokens have in common; None stands for all tokens."""
+    if one is None or other is None:
+        return None if one is other else frozenset(other if one is None else one)  # type: ignore[arg-type]
+    return frozenset(one) & frozenset(other)
 
 
 def too_early(spec: SessionSpec, length: int) -> Sequence[int]:
