@@ -107,8 +107,10 @@ def _check_against_others(
     plain = Oracle(spec, [], engine.model).run().tokens
     laws.law_4_a_noop_changes_nothing(Case(story, outcome, spec, spec.max_tokens), plain)
     theirs = Recorder()
-    Oracle(spec, theirs.chain(chain), engine.model).run()
+    expected = Oracle(spec, theirs.chain(chain), engine.model).run()
     _check_same(story, theirs.stories[spec.request_id], outcome)
+    if outcome.type == "broken_constraint" and not expected.failed:
+        raise LawBroken(8, "it failed over a constraint that the reference keeps", outcome.message)
 
 
 def _check_unobserved(

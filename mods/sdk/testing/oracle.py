@@ -50,6 +50,7 @@ from mods.sdk.events import (
     look_at,
     look_away,
 )
+from mods.sdk.per_request import forget
 from mods.sdk.testing.chain import at_held_temperature, effective, merge_shapes, strongest
 from mods.sdk.testing.clock import HARD_DEADLINE, clock
 from mods.sdk.testing.judge import Verdict, judge
@@ -241,6 +242,7 @@ class Oracle:
                     self._call(member, event, ActionBuilder(event, self.tokenizer))
                 except Exception:
                     continue
+        forget(self.spec.request_id)
         self.outcome.record = {"actions": self.actions}
 
     # What actions do.

@@ -138,9 +138,7 @@ class ScriptedEngine:
     def session(self, spec: SessionSpec, mods: Sequence[LoadedMod]) -> ScriptedSession:
         machine = self._machine(spec, mods, self.tokenizer, ClockWatch(), self.matchers)
         reads_logits = any(mod.traits.logits for mod in mods)
-        return ScriptedSession(
-            spec, machine, self.model, self.trouble, reads_logits, self.matchers
-        )
+        return ScriptedSession(spec, machine, self.model, self.trouble, reads_logits, self.matchers)
 
 
 @dataclass
