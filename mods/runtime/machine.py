@@ -388,7 +388,7 @@ class Machine:
         """Tokens come in as one run; so do the runs that mods answer its `Added` with."""
         while True:
             tokens, end = self._append(run, seat)
-            outcome = await self._ask_added(tokens, seat)
+            outcome = await self._ask_added(tokens, seat, end is not None)
             action, seat = outcome.action, outcome.seat
             self._follow()
             if isinstance(action, ForceTokens):
@@ -435,7 +435,9 @@ class Machine:
             self._spend(len(entered))
         return entered, end
 
-    def _ask_added(self, tokens: list[int], seat: Seat | None) -> Coroutine[Any, Any, Outcome]:
+    def _ask_added(
+        self, tokens: list[int], seat: Seat | None, ends: bool
+    ) -> Coroutine[Any, Any, Outcome]:
         return self._ask(
             Added(
                 self.spec.request_id,
@@ -444,6 +446,7 @@ class Machine:
                 list(tokens),
                 seat is not None,
                 self.output.report_removed(),
+                ends=ends,
             )
         )
 

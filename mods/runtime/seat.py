@@ -127,4 +127,5 @@ def _copy(event: Added) -> Added:
         event.forced,
         event.removed,
         event.constrained,
+        event.ends,
     )

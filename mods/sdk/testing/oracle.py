@@ -203,6 +203,7 @@ class Oracle:
                 entered,
                 member is not None,
                 removed,
+                ends=verdict is not None,
             ),
             promise=True,
         )

@@ -156,7 +156,16 @@ class Player:
     def _tell(self, tokens: list[int], forced: bool, constrained: bool = False) -> None:
         end, removed, self.removed = self._end(), tuple(self.removed), []
         action = self._ask(
-            Added(self.request_id, self.step, len(self.out), tokens, forced, removed, constrained)
+            Added(
+                self.request_id,
+                self.step,
+                len(self.out),
+                tokens,
+                forced,
+                removed,
+                constrained,
+                bool(end),
+            )
         )
         self.seat.follow(len(self.out))
         self._show(self.seat.floor)
