@@ -38,13 +38,16 @@ class BanPhrases:
         since = min(self.settled[rid], len(text))
         found, self.settled[rid] = self.phrases.find(text, since, event.ends)
         if found:
+            actions.hold()
             n, self.settled[rid] = event.cut(found.start)
             place = event.position - n
             first = banned.get(place, set()) | {int(event.tokens[place])}
             self.banned[rid] = {at: ids for at, ids in banned.items() if at < place}
             self.banned[rid][place] = first
             return actions.backtrack(n)
-        return actions.release() if self.settled[rid] == len(text) else actions.hold()
+        half_a_character, _ = event.cut(len(text))
+        open_end = half_a_character or self.settled[rid] < len(text)
+        return actions.hold() if open_end else actions.release()
 
 
 _default = BanPhrases()

@@ -5,7 +5,7 @@
     Write to ann@example.org or 555-0100.   becomes   Write to [e-mail] or [phone].
 
 What may become such data is held until that is known, however it is split; all else streams. Card
-numbers count if their check digit (Luhn) is right, IBANs if theirs are. Only some, or other marks:
+numbers and IBANs count if their check digits are right. Only some kinds, or other marks:
 
     from mods.library.redact import MARKS, Redact
     from mods.sdk import create_mod
@@ -21,14 +21,17 @@ MARKS = {"email": "[e-mail]", "iban": "[iban]", "card": "[card]", "phone": "[pho
 DATA = {
     "email": r"[\w.%+-]+@(?:[\w-]+\.)*[\w-]+",
     "iban": r"(?<!\w)[A-Z]{2}\d\d(?:[ -]?[A-Z\d]){11,30}",
-    "card": r"(?<!\w)(?:\d{13,19}|\d{4}(?:[ -]\d{4}){2,3}(?:[ -]\d{1,4})?|\d{4}([ -])\d{6}\1\d{5})"
-    r"(?!\w)",
-    "phone": r"(?<!\w)(?:\+\d(?:[ ().\/-]{0,2}\d){6,14}|\(\d{2,5}\)(?:[ .\/-]?\d){6,8}"
-    r"|(?:\d{3}[ .-])?\d{3}-\d{4}|\d{3}([ .])\d{3}\1\d{4}|0\d{1,4}[ \/-]\d(?:[ -]?\d){4,8})(?!\w)",
+    "card": r"(?<!\w)(?:\d{13,19}|\d{4}([ -])(?:\d{4}\2){2,3}\d{1,4}|\d{4}[ -]\d{6}[ -]\d{5})\b",
+    "phone": r"(?<!\w)(?:\+\d(?:[ ()./-]{0,2}\d){6,14}|\(\d{2,5}\)(?:[ ./-]?\d){6,8}"
+    r"|(?:\d{3}[ .-])?\d{3}-\d{4}|\d{3}([ .])\d{3}\2\d{4}|0\d{1,4}[ /-]\d(?:[ -]?\d){4,8})(?!\w)",
 }
-CUT = {"email": r"[\w.%+-]+@[\w.-]*$", "phone": r"(?:\d{3,}[ ().\/-]{0,2}){2,}\d*$|\+?\d{7,}$"}
+CUT = {
+    "email": r"[\w.%+-]+@[\w.-]*$",
+    "iban": r"(?<!\w)[A-Z]{2}\d\d(?:[ -]?[A-Z\d]){3,}$",
+    "phone": r"(?:\d{3,}[ ()./-]{0,2}){2,}\d*$|(?<![\d.])\+?\d{7,}$",
+}
 """What is data already where `max_tokens` or a stop string cut it."""
-GROWING = re.compile(r"(?<!\w)(?:[+(]|\d|[A-Z]{2}\d)[\dA-Z ().\/-]{0,70}$|[\w.%+@-]+$")
+GROWING = re.compile(r"(?<!\w)(?:[+(]|\d|[A-Z]{2}\d)[\dA-Z ()./-]{0,70}$|[\w.%+@-]+$")
 """What may become data with the next tokens."""
 
 
@@ -36,7 +39,8 @@ class Redact:
     """marks: what each kind of data is replaced with; kinds without a mark are left alone."""
 
     def __init__(self, marks=MARKS):
-        self.marks = marks
+        self.kinds = [(mark, DATA[kind], CHECKS.get(kind, len)) for kind, mark in marks.items()]
+        self.cut = [(marks[kind], CUT[kind], len) for kind in marks if kind in CUT]
         self.settled = PerRequest(lambda request_id: 0)
 
     def __call__(self, event, actions, tokenizer):
@@ -45,45 +49,50 @@ class Redact:
         text, rid = event.text, event.request_id
         growing = None if event.ends else GROWING.search(text, max(0, len(text) - 400))
         whole = growing.start() if growing else len(text)
-        cut = event.ends and event.tokens[-1] != tokenizer.eos_token_id
-        found = self.first(text[:whole], min(self.settled[rid], whole), cut)
+        was_cut = event.ends and tokenizer.decode(event.tokens[-1:], skip_special_tokens=True)
+        found = self.first(text, min(self.settled[rid], whole), whole, was_cut)
         self.settled[rid] = whole
-        if found is None:
-            return actions.hold() if growing else actions.release()
-        start, end, mark = found
+        if not (found or growing or event.cut(len(text))[0]):  # the last: half a character
+            return actions.release()
+        if not found:
+            return actions.hold()
+        actions.hold()
+        start, size, mark = found
         n, left = event.cut(start)
         self.settled[rid] = left
-        return actions.backtrack(n, text[left:start] + mark + text[end:])
+        return actions.backtrack(n, text[left:start] + mark + text[start - size :])
 
-    def first(self, text, since, cut):
-        """The first datum in the text from there on: its start, its end, and its mark."""
+    def first(self, text, since, whole, was_cut):
+        """The first datum that begins there, the longest of those: start, minus length, mark."""
         found = []
-        for kind, mark in self.marks.items():
-            pattern = "|".join([DATA[kind]] + [CUT[kind]] * (cut and kind in CUT))
-            for match in re.compile(pattern).finditer(text, since):
-                length = CHECKS.get(kind, len)(match[0])
-                if length:
-                    found.append((match.start(), -length, mark))
-        start, length, mark = min(found, default=(0, 0, ""))
-        return (start, start - length, mark) if length else None
+        for mark, pattern, check in self.kinds + self.cut * bool(was_cut):
+            for match in re.compile(f"(?=({pattern}))").finditer(text, since):
+                if match.start() < whole and check(match[1]):
+                    found.append((match.start(), -check(match[1]), mark))
+        return min(found, default=None)
 
 
-def luhn(text):
-    digits = [int(digit) for digit in text if digit.isdigit()][::-1]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
-    return len(text) if (sum(digits[::2]) + sum(doubled)) % 10 == 0 else 0
+def longest(valid):
+    """How many characters of a text are a number of the kind: more may seem to belong to it."""
+
+    def check(text):
+        ends = [end for end in range(len(text), 12, -1) if not text[end : end + 1].isdigit()]
+        return next((end for end in ends if valid(re.sub("[ -]", "", text[:end]))), 0)
+
+    return check
 
 
-def iban(text):
-    """How much of the text is one: it may be followed by what looks like more of it."""
-    for end in range(len(text), 14, -1):
-        plain = re.sub("[ -]", "", text[:end])
-        if int("".join(str(int(sign, 36)) for sign in plain[4:] + plain[:4])) % 97 == 1:
-            return end
-    return 0
+def luhn(number):
+    doubled = [sum(divmod(2 * int(digit), 10)) for digit in number[-2::-2]]
+    return len(number) in range(13, 20) and sum(map(int, number[::-2]), sum(doubled)) % 10 == 0
 
 
-CHECKS = {"card": luhn, "iban": iban}
+def iban(number):
+    digits = "".join(str(int(sign, 36)) for sign in number[4:] + number[:4])
+    return len(number) >= 15 and int(digits) % 97 == 1
+
+
+CHECKS = {"card": longest(luhn), "iban": longest(iban)}
 _default = Redact()
 
 

@@ -39,11 +39,14 @@ class ReplacePhrase:
         since = min(self.settled[rid], len(text))
         found, self.settled[rid] = self.phrases.find(text, since, event.ends)
         if found:
+            actions.hold()
             n, left = event.cut(found.start)
             new = text[left : found.start] + self.replaced[found.phrase]
             self.settled[rid] = left + len(new)
             return actions.backtrack(n, new + text[found.end :])
-        return actions.release() if self.settled[rid] == len(text) else actions.hold()
+        half_a_character, _ = event.cut(len(text))
+        open_end = half_a_character or self.settled[rid] < len(text)
+        return actions.hold() if open_end else actions.release()
 
 
 _default = ReplacePhrase()

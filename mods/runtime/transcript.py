@@ -75,6 +75,8 @@ class Transcript:
         length = len(self.text)
         tokens, mark = self._output.tokens, bisect_right(self._marks, at, key=itemgetter(1)) - 1
         kept, left = self._marks[max(0, mark)]
+        if kept == len(tokens):
+            return 0, left
         start = max(0, kept - _BEFORE)
         before, from_here = self._decode(tokens[start:kept]), left
         for count in range(kept + 1, len(tokens) + 1):

@@ -158,6 +158,7 @@ class Event(_Seen):
             n, left = event.cut(at)
             return actions.backtrack(n, event.text[left:at] + "something else")
 
+        `event.cut(len(event.text))` tells how many tokens hold a part of a character only.
         Only while the event is handled: later it raises `StaleEventError`. At `Sampled`, the drawn
         token is not counted.
         """

@@ -38,7 +38,9 @@ def test_they_are_all_here() -> None:
 def test_each_imports_only_what_authors_may_and_fits_on_a_screen(name: str) -> None:
     source = (LIBRARY / f"{name}.py").read_text()
     imported = {
-        node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)
+        node.module or ""
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom)
     }
     assert {module for module in imported if module.startswith("mods")} <= {
         "mods.sdk",

@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mods import library
+from mods.runtime.grammar.vocabulary import Vocabulary
 from mods.runtime.load import load_chain
 from mods.runtime.matchers import GrammarMatchers
-from mods.runtime.grammar.vocabulary import Vocabulary
 from mods.runtime.package import Package
 from mods.runtime.seat import LoadedMod
 from mods.sdk.strategies.pieces import pieces_of
@@ -29,7 +30,8 @@ from server.demo import MODEL_PATH
 LIBRARY = Path(library.__file__).parent
 NAMES = sorted(path.stem for path in LIBRARY.glob("[a-z]*.py"))
 DEMO = load_tokenizer(MODEL_PATH)
-DEMO_EOS, DEMO_WIDTH, DEMO_SENTINEL = 0, 2048, 2047
+DEMO_WIDTH, DEMO_SENTINEL = 2048, 2047
+DEMO_EOS = int(DEMO.eos_token_id or 0)
 
 
 def stock(name: str) -> LoadedMod:
@@ -77,8 +79,8 @@ def pieces(demo: bool) -> dict[int, bytes]:
     """The bytes of every token that is text."""
     if not demo:
         return {byte: bytes([byte]) for byte in range(256)}
-    found = pieces_of(DEMO)
-    return {token: piece for token, piece in found.items() if token != DEMO_SENTINEL}
+    found = {token: pieces_of(DEMO).of(token) for token in range(DEMO_SENTINEL)}
+    return {token: piece for token, piece in found.items() if piece}
 
 
 @dataclass
@@ -123,7 +125,7 @@ def written(
         return str(tokenizer.decode(list(tokens), skip_special_tokens=True)).rstrip("\ufffd")
 
     shown = [said(tokens) for tokens in outcome.shown]
-    for earlier, later in zip(shown, shown[1:], strict=False):
+    for earlier, later in pairwise(shown):
         assert later.startswith(earlier), (earlier, later)
     return Written(outcome, said(outcome.tokens), shown)
 
