@@ -66,10 +66,10 @@ class Writes:
             if text.startswith(output):
                 rest = text[len(output) :]
                 if not rest:
-                    row[self._eos] = 10 * rank
+                    row[self._eos] = 30 * rank
                 for token, piece in self._pieces.items():
                     if piece and rest.startswith(piece):
-                        row[token] = 10 * rank + chance.random()
+                        row[token] = 30 * rank + chance.random()
         row[self._eos] = max(row[self._eos], 1)
         return row
 
@@ -79,8 +79,13 @@ def pieces(demo: bool) -> dict[int, bytes]:
     """The bytes of every token that is text."""
     if not demo:
         return {byte: bytes([byte]) for byte in range(256)}
-    found = {token: pieces_of(DEMO).of(token) for token in range(DEMO_SENTINEL)}
+    found = {token: pieces_of(DEMO).of(token) or _added(token) for token in range(DEMO_SENTINEL)}
     return {token: piece for token, piece in found.items() if piece}
+
+
+def _added(token: int) -> bytes:
+    """The text of a token that was added to the vocabulary, such as a mark of thoughts."""
+    return DEMO.decode([token], skip_special_tokens=True).encode()
 
 
 @dataclass
