@@ -2,8 +2,7 @@
 
     model="<base>/inject_thinking"
 
-    <think>Let me go through this step by step. The user wants the capital of France. It is Paris.
-    </think>The capital of France is Paris.
+    <think>Let me think. The user wants the capital of France. It is Paris.</think>Paris.
 
 Other words:
 
@@ -15,7 +14,7 @@ Other words:
 
 from mods.sdk import ForwardPass, PerRequest, Prefilled, mod
 
-THOUGHT = "Let me go through this step by step."
+THOUGHT = "Let me think."
 OPEN = "<think>"
 
 

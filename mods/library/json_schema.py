@@ -35,8 +35,9 @@ def flow_of(schema):
     following, end = route_message(""), "}"
     for number, (key, wanted) in reversed(list(enumerate(properties))):
         value = value_of({**wanted, **shared, **TIGHT}) if wanted is not True else value_of(TIGHT)
-        asked = f"{' ' if number else '{'}{json.dumps(key, ensure_ascii=False)}: "
-        held = InSequence((value, choice([end])))
+        # The space is the model's to write: most vocabularies join it to what follows.
+        asked = f"{' ' if number else '{'}{json.dumps(key, ensure_ascii=False)}:"
+        held = InSequence((choice([" "]), value, choice([end])))
         following, end = FlowQuestion(key, asked, held, completion_text="").then(following), ","
     return FlowEngine(entry_question=following)
 

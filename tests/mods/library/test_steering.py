@@ -13,7 +13,7 @@ from mods.runtime.seat import LoadedMod
 from mods.sdk.testing import HashModel, ScriptedEngine, Trouble, check_laws, spec_for
 from tests.mods.library.writing import SEEDS, stock, upload, written
 
-THOUGHT = "<think>Let me go through this step by step."
+THOUGHT = "<think>Let me think."
 
 
 def mine(name: str, call: str, reach: int = 0) -> LoadedMod:
@@ -78,7 +78,7 @@ def test_each_of_two_thoughts_has_its_budget(seed: int | None) -> None:
 @pytest.mark.parametrize("temperature", [None, 0.0])
 def test_a_loop_is_rewound_and_the_model_goes_another_way(temperature: float | None) -> None:
     text = "It is big and " + "it is big and " * 9
-    instead = "It is big and in 1912 it was not."
+    instead = "It is big and in 1912 it was not, for then it had only just been begun, they say."
     came = written(stock("repair_loops"), text, instead)
     assert came.text == instead
     usage = came.outcome.usage
