@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mods.runtime.seat import LoadedMod
+from mods.sdk.constraints import json_schema
 from mods.sdk.testing import HashModel, ScriptedEngine, Trouble, check_laws, spec_for
 from tests.mods.library.writing import SEEDS, stock, upload, written
 
@@ -153,6 +154,15 @@ def test_an_object_is_written_property_by_property(seed: int | None, trouble: Tr
     assert came.outcome.reason == "stop"
     assert came.outcome.usage is not None
     assert came.outcome.usage.forced > 10
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_the_requests_own_constraint_may_hold_as_well(seed: int | None) -> None:
+    came = written(
+        stock("json_schema"), ADA, seed=seed,
+        response_format=asked_for(PERSON), constraint=json_schema(PERSON),
+    )  # fmt: skip
+    assert json.loads(came.text) == json.loads(ADA)
 
 
 def test_a_model_that_would_write_something_else_writes_what_is_asked_for() -> None:
