@@ -15,7 +15,8 @@ from mods.sdk.testing.laws import Case, Law, LawBroken
 from mods.sdk.testing.oracle import Oracle
 from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.recorder import Recorder, Story, told
-from mods.sdk.testing.scripted import NO_TROUBLE, ScriptedEngine, Trouble, spec_for
+from mods.sdk.testing.scripted import ScriptedEngine, spec_for
+from mods.sdk.testing.trouble import NO_TROUBLE, Trouble
 
 LAWS: tuple[Law, ...] = (
     rounds.events_come_in_rounds,

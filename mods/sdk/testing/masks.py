@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from mods.runtime.decisions import Held
 from mods.runtime.spans import UNKNOWN, Matchers
+from mods.sdk.constraints import Constraint
 from mods.sdk.testing.tokenizer import EOS, VOCABULARY
 
 if TYPE_CHECKING:
     from mods.runtime.grammar.matcher import Matcher
     from mods.runtime.grammar.vocabulary import Vocabulary
+    from mods.runtime.matchers import GrammarMatchers
 
 
 class _Bytes:
@@ -45,16 +47,16 @@ def byte_vocabulary() -> Vocabulary:
 class ByteMatchers:
     """Matchers over the byte tokenizer's vocabulary, which is made when one is first needed."""
 
-    def matcher(self, constraint: object) -> Matcher:
+    def matcher(self, constraint: Constraint) -> Matcher:
         """A matcher at its beginning. Raises `ConstraintError`."""
-        return _byte_matchers().matcher(constraint)  # type: ignore[arg-type]
+        return _byte_matchers().matcher(constraint)
 
     def text(self, tokens: Sequence[int]) -> str:
         return _byte_matchers().text(tokens)
 
 
 @cache
-def _byte_matchers():  # type: ignore[no-untyped-def]
+def _byte_matchers() -> GrammarMatchers:
     from mods.runtime.matchers import GrammarMatchers
 
     return GrammarMatchers(byte_vocabulary())

@@ -51,13 +51,13 @@ from mods.sdk.events import (
     look_away,
 )
 from mods.sdk.per_request import forget
+from mods.sdk.testing.allowed import both, too_early
 from mods.sdk.testing.chain import at_held_temperature, effective, merge_shapes, strongest
 from mods.sdk.testing.clock import HARD_DEADLINE, clock
 from mods.sdk.testing.judge import Verdict, judge
 from mods.sdk.testing.look import PlainLook
 from mods.sdk.testing.model import Model, draw
 from mods.sdk.testing.outcome import Outcome
-from mods.sdk.testing.scripted import both, too_early
 from mods.sdk.testing.stretches import Stretches
 from mods.sdk.testing.tokenizer import ByteTokenizer
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mods.runtime.seat import LoadedMod
 from mods.sdk.phrases import Found, Phrases
 from mods.sdk.testing import Trouble
 from tests.mods.library.writing import SEEDS, stock, upload, written
@@ -24,11 +25,11 @@ mine = create_mod(BanPhrases({phrases!r}, ignore_case={folds}), reach=0)
 """
 
 
-def replaces(phrases: dict[str, str], folds: bool = False):  # type: ignore[no-untyped-def]
+def replaces(phrases: dict[str, str], folds: bool = False) -> LoadedMod:
     return upload(REPLACE.format(phrases=phrases, folds=folds))
 
 
-def bans(*phrases: str, folds: bool = True):  # type: ignore[no-untyped-def]
+def bans(*phrases: str, folds: bool = True) -> LoadedMod:
     return upload(BAN.format(phrases=phrases, folds=folds))
 
 
