@@ -183,6 +183,7 @@ async def build(
     await init_app_state(with_mods, app.state, options, tasks)
     registry, check = ModRegistry(), _check_in(pool)
     pool.fallen = registry.fell
+    await registry.load_library(check)
     if settings.mods is not None:
         await registry.load_folder(settings.mods, check)
     # vLLM's own /health says neither why not nor what runs the model.

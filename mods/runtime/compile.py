@@ -16,8 +16,11 @@ from mods.sdk.events import EVENTS
 UNBOUNDED = None
 """A reach that is not declared, of a mod that is able to take back: all text is held."""
 
-_COMPOSED = {"SelfPrompt", "self_prompt", "self_prompt_mod", "asking", "FlowEngine", "flow"}
-"""Parts of the SDK that force and take back on a mod's behalf. They read no logits."""
+_COMPOSED = {
+    "SelfPrompt", "self_prompt", "self_prompt_mod", "asking", "FlowEngine", "flow", "library",
+}  # fmt: skip
+"""Parts of the SDK, and the stock mods: they force and take back on a mod's behalf. They read no
+logits."""
 
 _TAKES_BACK = {"backtrack", "Backtrack", "BacktrackAction"} | _COMPOSED
 _READS_LOGITS = {"logits", "_logits", "top_k_logprob"}

@@ -82,7 +82,8 @@ class Constraining:
             assert action.constraint is not None
             sleeper = seat if action.until_complete else None
             self._spans.add(action.constraint, len(self._output), sleeper)
-            seat.asleep = seat.asleep or action.until_complete
+            if action.until_complete:
+                seat.sleep(action.token_temp)
             self.unbound = True
 
     def take(self, forced: bool) -> None:

@@ -388,7 +388,7 @@ class Machine:
         """Tokens come in as one run; so do the runs that mods answer its `Added` with."""
         while True:
             tokens, end = self._append(run, seat)
-            outcome = await self._ask_added(tokens, seat)
+            outcome = await self._ask_added(tokens, seat, end is not None)
             action, seat = outcome.action, outcome.seat
             self._follow()
             if isinstance(action, ForceTokens):
@@ -411,6 +411,15 @@ class Machine:
         """Append a run up to its first end. Returns what entered, and that end."""
         if seat is not None:
             self.budget.run()
+        length = len(self.output)
+        try:
+            return self._appended(run, seat)
+        except ModError:
+            # Nobody will be told of a run over which the session fails, so none of it stays.
+            self.output.cut(length)
+            raise
+
+    def _appended(self, run: list[int], seat: Seat | None) -> tuple[list[int], End | None]:
         origin = SAMPLED if seat is None else seat.number + 1
         entered: list[int] = []
         end: End | None = None
@@ -426,7 +435,9 @@ class Machine:
             self._spend(len(entered))
         return entered, end
 
-    def _ask_added(self, tokens: list[int], seat: Seat | None) -> Coroutine[Any, Any, Outcome]:
+    def _ask_added(
+        self, tokens: list[int], seat: Seat | None, ends: bool
+    ) -> Coroutine[Any, Any, Outcome]:
         return self._ask(
             Added(
                 self.spec.request_id,
@@ -435,6 +446,7 @@ class Machine:
                 list(tokens),
                 seat is not None,
                 self.output.report_removed(),
+                ends=ends,
             )
         )
 

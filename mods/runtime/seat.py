@@ -44,8 +44,8 @@ class Seat:
         """Whether the mod asked not to be asked until a constraint is complete."""
         self.stretch: list[int] | None = None
         """The tokens that it slept through, once there is nothing left to sleep for."""
-        self.held: AdjustedLogits | None = None
-        """The shape of every draw for which the mod asks for nothing else: a temperature."""
+        self._held: AdjustedLogits | None = None
+        self._asleep_at: AdjustedLogits | None = None
 
     @property
     def name(self) -> str:
@@ -63,6 +63,11 @@ class Seat:
         if isinstance(event, Added):
             return _copy(event)
         return event
+
+    @property
+    def held(self) -> AdjustedLogits | None:
+        """The shape of every draw for which the mod asks for nothing else: a temperature."""
+        return self._asleep_at if self.asleep and self._asleep_at is not None else self._held
 
     @property
     def listens(self) -> bool:
@@ -84,7 +89,12 @@ class Seat:
 
     def hold_temperature(self, temperature: float | None) -> None:
         """Draw at this temperature from here on; None holds none."""
-        self.held = None if temperature is None else AdjustedLogits(token_temp=temperature)
+        self._held = None if temperature is None else AdjustedLogits(token_temp=temperature)
+
+    def sleep(self, temperature: float | None) -> None:
+        """Ask the mod nothing until a constraint is complete, and draw at this temperature."""
+        self.asleep = True
+        self._asleep_at = None if temperature is None else AdjustedLogits(token_temp=temperature)
 
     def follow(self, position: int) -> None:
         """Raise the floor after tokens came in."""
@@ -117,4 +127,5 @@ def _copy(event: Added) -> Added:
         event.forced,
         event.removed,
         event.constrained,
+        event.ends,
     )

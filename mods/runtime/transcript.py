@@ -7,7 +7,9 @@ is taken back in between.
 from __future__ import annotations
 
 import sys
+from bisect import bisect_right
 from collections.abc import Sequence
+from operator import itemgetter
 
 from mods.runtime.decisions import SessionSpec
 from mods.runtime.ends import Decodes
@@ -67,6 +69,23 @@ class Transcript:
         self._text += more
         self._marks.append((len(tokens), len(self._text)))
         return self._text
+
+    def cut(self, at: int) -> tuple[int, int]:
+        """How many of the newest tokens hold the text from character `at` on; see `Event.cut`."""
+        length = len(self.text)
+        tokens, mark = self._output.tokens, bisect_right(self._marks, at, key=itemgetter(1)) - 1
+        kept, left = self._marks[max(0, mark)]
+        if kept == len(tokens):
+            return 0, left
+        start = max(0, kept - _BEFORE)
+        before, from_here = self._decode(tokens[start:kept]), left
+        for count in range(kept + 1, len(tokens) + 1):
+            more = self._decode(tokens[start:count])[len(before) :]
+            if from_here + len(more) > min(at, length):
+                break
+            if not more.endswith(_PART):
+                kept, left = count, from_here + len(more)
+        return len(tokens) - kept, left
 
     @property
     def calls(self) -> int:

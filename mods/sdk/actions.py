@@ -65,7 +65,7 @@ class AdjustedLogits(Action):
     ban: ids that cannot be drawn. allow: the only ids that can. token_temp: the temperature
     of this one draw (0 is greedy; a greedy request may become sampled). constraint: what the
     tokens from this one on must be, until it is complete. until_complete: ask the mod nothing
-    before then.
+    before then, and draw everything until then at `token_temp`.
     """
 
     name: ClassVar[str] = "adjust_logits"
@@ -248,13 +248,15 @@ class ActionBuilder:
         ebnf: str | None = None,
         choice: Sequence[str] | None = None,
         until_complete: bool = False,
+        token_temp: float | None = None,
     ) -> AdjustedLogits:
         """From the next token on, let come only what this describes, until it is complete.
 
         Exactly one of: a constraint or a strategy; a JSON schema; a regular expression; a grammar
         in Lark or EBNF; a list of texts. Where the text is whole and may go on, the end of
         sequence ends it too. until_complete: sleep meanwhile. The mod then gets no `ForwardPass`
-        and no `Sampled`, and one `Added` with all the tokens (`constrained` is True).
+        and no `Sampled`, and one `Added` with all the tokens (`constrained` is True). token_temp:
+        the temperature of the next draw; with until_complete, of every draw until then.
         """
         given = {
             "constraint": constraint,
@@ -271,7 +273,9 @@ class ActionBuilder:
                 f" got {', '.join(named) or 'none'}"
             )
         return AdjustedLogits(
-            constraint=_constraint(named[0], given[named[0]]), until_complete=until_complete
+            token_temp=_temperature(token_temp),
+            constraint=_constraint(named[0], given[named[0]]),
+            until_complete=until_complete,
         )
 
     def force_output(self, tokens: Sequence[int] | str) -> ForceOutput:

@@ -73,6 +73,7 @@ class Look(Protocol):
     def text(self) -> str: ...
     @property
     def tokens(self) -> Sequence[Token]: ...
+    def cut(self, at: int) -> tuple[int, int]: ...
     @property
     def calls(self) -> int: ...
     @property
@@ -147,6 +148,21 @@ class Event(_Seen):
         Only while the event is handled: later it raises `StaleEventError`.
         """
         return _look(self).text
+
+    def cut(self, at: int) -> tuple[int, int]:
+        """Where to cut the output so that nothing of its text from character `at` on is left.
+
+        Returns how many of the newest tokens must go, and how much text is left then: less than
+        `at` where a token holds text from both sides.
+
+            n, left = event.cut(at)
+            return actions.backtrack(n, event.text[left:at] + "something else")
+
+        `event.cut(len(event.text))` tells how many tokens hold a part of a character only.
+        Only while the event is handled: later it raises `StaleEventError`. At `Sampled`, the drawn
+        token is not counted.
+        """
+        return _look(self).cut(at)
 
     @property
     def tokens(self) -> Sequence[Token]:
@@ -234,6 +250,7 @@ class Added(Event):
 
     removed: the tokens that left the output since the last `Added`, oldest first.
     constrained: these are all tokens of a stretch through which the mod slept (`until_complete`).
+    ends: the newest token ends the output, unless a mod goes on past it or takes it back.
     """
 
     name: ClassVar[str] = "Added"
@@ -242,6 +259,7 @@ class Added(Event):
     forced: bool = False
     removed: tuple[int, ...] = ()
     constrained: bool = False
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)

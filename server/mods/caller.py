@@ -7,6 +7,9 @@ from starlette.requests import HTTPConnection
 EVERYBODY = ""
 """The caller whose mods everybody may use: those that the server was started with."""
 
+BUILT_IN = "\0"
+"""The owner of the stock mods; no caller is called so."""
+
 LOCAL = "local"
 
 

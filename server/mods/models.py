@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.mods.caller import BUILT_IN, EVERYBODY
 from server.mods.registry import RegisteredMod
 
 _EXAMPLE = """from mods.sdk import mod, Added
@@ -85,7 +86,8 @@ class Mod(BaseModel):
     on_error: str = Field(description="`fail` or `ignore`.")
     deadline: float | None = Field(description="Seconds one wait may take; null is the server's.")
     created: int = Field(description="Seconds since the epoch.")
-    shared: bool = Field(description="Whether the server was started with it, for everybody.")
+    shared: bool = Field(description="Whether it is for everybody, from the server's start on.")
+    built_in: bool = Field(description="Whether it is a stock mod, which came with the server.")
     set_aside: str | None = Field(
         description="Why the mod may not run: its process fell again and again. Null if it may."
     )
@@ -157,7 +159,8 @@ def mod_of(registered: RegisteredMod, set_aside: str | None, source: bool = Fals
         on_error=traits.on_error,
         deadline=traits.deadline,
         created=int(registered.created),
-        shared=not registered.owner,
+        shared=registered.owner in (EVERYBODY, BUILT_IN),
+        built_in=registered.owner == BUILT_IN,
         set_aside=set_aside,
         files=files_of(package.files, source),
     )

@@ -8,20 +8,27 @@ ModError
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mods import library
 from mods.runtime.compile import Traits
 from mods.runtime.files import PackageError
 from mods.runtime.host.restarts import WINDOW, Restarts
 from mods.runtime.package import Package, check_shared
 from mods.sdk.errors import ModError
-from server.mods.caller import EVERYBODY
+from server.mods.caller import BUILT_IN, EVERYBODY
 
 FALLS = 5
 """So many falls of a mod's process within `WINDOW`, and the mod is set aside."""
+
+LIBRARY = Path(library.__file__).parent
+"""Where the stock mods are."""
+
+log = logging.getLogger("concordance.mods")
 
 Check = Callable[[Package, Mapping[str, str]], Awaitable[Traits]]
 """Loads a mod in a process of its own, with the caller's helper modules, and tells its traits.
@@ -74,7 +81,8 @@ class _Shelf:
 class ModRegistry:
     """The mods and helper modules of each caller, and those that everybody may use.
 
-    A caller's own mod comes before one of the same name that the server was started with.
+    A caller's own mod comes before one of the same name that the server was started with, and that
+    before a stock mod.
     """
 
     def __init__(self) -> None:
@@ -91,12 +99,16 @@ class ModRegistry:
 
     def list(self, caller: str) -> Sequence[RegisteredMod]:
         """Every mod that the caller may name, by name."""
-        visible = {**self._shelf(EVERYBODY).mods, **self._shelf(caller).mods}
+        visible = {
+            name: mod
+            for owner in (BUILT_IN, EVERYBODY, caller)
+            for name, mod in self._shelf(owner).mods.items()
+        }
         return [visible[name] for name in sorted(visible)]
 
     def get(self, caller: str, name: str) -> RegisteredMod:
         """Raises `UnknownModError`."""
-        for owner in (caller, EVERYBODY):
+        for owner in (caller, EVERYBODY, BUILT_IN):
             found = self._shelf(owner).mods.get(name)
             if found is not None:
                 return found
@@ -106,7 +118,10 @@ class ModRegistry:
         """Raises `UnknownModError`, or `StartupModError` for a mod that is everybody's."""
         gone = self._shelf(caller).mods.pop(name, None)
         if gone is None:
-            self.get(caller, name)
+            if self.get(caller, name).owner == BUILT_IN:
+                raise StartupModError(
+                    f"mod {name!r} comes with the server; one of your own of that name goes first"
+                )
             raise StartupModError(
                 f"mod {name!r} was loaded when the server started; remove its file and restart"
             )
@@ -158,24 +173,36 @@ class ModRegistry:
         """The caller's helper modules: relative path to source."""
         return dict(self._shelf(caller).shared)
 
-    async def load_folder(self, folder: Path, check: Check) -> Sequence[RegisteredMod]:
+    async def load_folder(
+        self, folder: Path, check: Check, owner: str = EVERYBODY
+    ) -> Sequence[RegisteredMod]:
         """Register every mod of a folder for everybody: each .py file and each folder with some.
 
         What starts with `.` or `_` is passed over. Raises `PackageError` for the first broken
         one, naming its path.
         """
         for path in _mods_in(folder):
-            await self._load(path, check)
-        return list(self._shelf(EVERYBODY).mods.values())
+            await self._load(path, check, owner)
+        return list(self._shelf(owner).mods.values())
 
-    async def _load(self, path: Path, check: Check) -> None:
+    async def load_library(self, check: Check) -> Sequence[RegisteredMod]:
+        """Register the stock mods. One that may not be loaded here is left out, and logged: the
+        operator may allow mods fewer imports than it needs."""
+        for path in _mods_in(LIBRARY):
+            try:
+                await self._load(path, check, BUILT_IN)
+            except PackageError as error:
+                log.warning("a stock mod is left out: %s", error)
+        return list(self._shelf(BUILT_IN).mods.values())
+
+    async def _load(self, path: Path, check: Check, owner: str) -> None:
         try:
             package = Package.from_folder(path)
             traits = await check(package, {})
         except ModError as error:
             line = getattr(error, "line", None)
             raise PackageError(f"{path}: {error}", file=str(path), line=line) from error
-        if self.register(EVERYBODY, package, traits):
+        if self.register(owner, package, traits):
             raise PackageError(
                 f"{path}: another mod of this folder is called {package.name!r} too;"
                 " rename one with @mod(name=…)",

@@ -48,7 +48,7 @@ _PASSED_OVER = frozenset(_ASIDE.split())
 """Modules inside packages that nobody imports to compute something."""
 _SDK = frozenset((*RESERVED, "sdk", "shared", "max"))
 """Top-level names of the SDK, those among them that only older mods use."""
-_OURS = ("mods.sdk", "mods.runtime")
+_OURS = ("mods.sdk", "mods.runtime", "mods.library")
 _APART = {
     "mods.runtime.host",
     "mods.runtime.grammar.json_judge",

@@ -128,12 +128,11 @@ class Asking:
 
     def _hold_to_strategy(self, actions: ActionBuilder, tokenizer: Any) -> Action:
         strategy = self.question.strategy
+        temperature = 0.0 if self.question.argmax else None
         if isinstance(strategy, Compiled):
-            shape = actions.constrain(strategy, until_complete=True)
-        else:
-            self._form = self._form or TokenForm(strategy, tokenizer)
-            shape = self._form.shape(actions)
-        return replace(shape, token_temp=0.0) if self.question.argmax else shape
+            return actions.constrain(strategy, until_complete=True, token_temp=temperature)
+        self._form = self._form or TokenForm(strategy, tokenizer)
+        return replace(self._form.shape(actions), token_temp=temperature)
 
     # Answering.
 

@@ -7,8 +7,9 @@ from mods.sdk.testing.oracle import Oracle
 from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.recorder import Recorder, Story, Turn
 from mods.sdk.testing.rehearsal import rehearse
-from mods.sdk.testing.scripted import ScriptedEngine, Trouble, spec_for
+from mods.sdk.testing.scripted import ScriptedEngine, spec_for
 from mods.sdk.testing.tokenizer import ByteTokenizer
+from mods.sdk.testing.trouble import Trouble
 
 __all__ = [
     "ByteTokenizer",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mods.runtime.compile import Traits
 from mods.runtime.decisions import SessionSpec
 from mods.runtime.seat import Handler, LoadedMod
 from mods.sdk.actions import AdjustedPrefill
+from mods.sdk.events import Event
 from mods.sdk.testing import laws, rounds
 from mods.sdk.testing.chain import winner
 from mods.sdk.testing.laws import Case, Law, LawBroken
 from mods.sdk.testing.oracle import Oracle
 from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.recorder import Recorder, Story, told
-from mods.sdk.testing.scripted import NO_TROUBLE, ScriptedEngine, Trouble, spec_for
+from mods.sdk.testing.scripted import ScriptedEngine, spec_for
+from mods.sdk.testing.trouble import NO_TROUBLE, Trouble
 
 LAWS: tuple[Law, ...] = (
     rounds.events_come_in_rounds,
@@ -87,6 +89,8 @@ def check_run(
         laws.law_5_nobody_hears_of_another(ours.stories, {spec.request_id})
         check_story(story, outcome, spec)
         _check_against_others(chain, spec, engine, story, outcome)
+        if outcome.constrained:
+            _check_unobserved(chain, spec, engine, outcome)
     except LawBroken as broken:
         broken.story = story
         raise
@@ -104,17 +108,39 @@ def _check_against_others(
     plain = Oracle(spec, [], engine.model).run().tokens
     laws.law_4_a_noop_changes_nothing(Case(story, outcome, spec, spec.max_tokens), plain)
     theirs = Recorder()
-    Oracle(spec, theirs.chain(chain), engine.model).run()
+    expected = Oracle(spec, theirs.chain(chain), engine.model).run()
     _check_same(story, theirs.stories[spec.request_id], outcome)
+    if outcome.type == "broken_constraint" and not expected.failed:
+        raise LawBroken(8, "it failed over a constraint that the reference keeps", outcome.message)
+
+
+def _check_unobserved(
+    chain: Sequence[LoadedMod], spec: SessionSpec, engine: ScriptedEngine, observed: Outcome
+) -> None:
+    """Where a constraint held, once more with nobody who listens to every round: where all mods
+    sleep, the engine asks nobody, and what comes of it must be the same."""
+    if "aborted" in (observed.reason, (alone := engine.run(spec, chain)).reason):
+        return
+    laws.law_10_nothing_shown_is_taken_back(Case(Story(spec.request_id), alone, spec, 0))
+    got, want = ((o.tokens, o.reason, o.status) for o in (alone, observed))
+    if got != want:
+        raise LawBroken(0, "a mod that listens changes what comes of the others", (got, want))
 
 
 def _check_same(story: Story, expected: Story, outcome: Outcome) -> None:
     """Law 0, all of it: the mods were told what the reference tells them."""
     if outcome.failed or outcome.reason == "aborted":
         return
-    for got, want in zip(story.events, expected.events, strict=False):
+    for got, want in zip(_heard(story), _heard(expected), strict=False):
         if told(got) != told(want):
             raise LawBroken(0, "the reference tells another story", (got, want))
+
+
+def _heard(story: Story) -> Iterator[Event]:
+    """All that anybody was told."""
+    for turn in story.turns:
+        yield turn.event
+        yield from (said.heard for said in turn.answers if said.heard is not None)
 
 
 def _chain(mod: Handler | LoadedMod | Sequence[LoadedMod]) -> list[LoadedMod]:

@@ -95,6 +95,7 @@ def law_1_every_token_is_added_once(case: Case) -> None:
             require(tuple(output[start:]) == event.removed, 1, "`removed` is not what went", event)
             output = output[:start] + event.added_tokens
             drawn = isinstance(before, Sampled) and event.added_tokens == [before.sampled_token]
+            drawn = drawn or event.constrained
             require(event.forced or drawn, 1, "a token that was not drawn is not `forced`", event)
             require(bool(event.added_tokens), 1, "an `Added` of nothing", event)
         elif not isinstance(event, Finished):
@@ -272,18 +273,24 @@ def law_10_nothing_shown_is_taken_back(case: Case) -> None:
 
 
 def law_11_shapes_add_up(case: Case) -> None:
-    """Where shapes won, the engine was told their sum. Needs an engine that kept decisions."""
+    """Where shapes won, the engine was told their sum. Needs an engine that kept decisions.
+
+    A mod that sleeps is not in the story, and may have a temperature of its own.
+    """
     if case.outcome.decisions is None:
         return
+    mods = {said.mod for turn in case.story.turns for said in turn.answers}
     told = [(at, said) for at, said in case.outcome.decisions if isinstance(said, Shape)]
     for turn, action, after in case.consequences():
         if isinstance(action, AdjustedLogits) and isinstance(after, Sampled):
             want = merge_shapes(turn.actions())
             allow = want.allow and {t for t in want.allow - want.ban if t != case.spec.sentinel}
+            asleep = mods - {said.mod for said in turn.answers}
             right = any(
                 at == turn.event.position
-                and (said.bias, set(said.ban), said.temperature, said.row)
-                == (dict(want.bias), set(want.ban), want.token_temp, want.logits is not None)
+                and (said.bias, set(said.ban), said.row)
+                == (dict(want.bias), set(want.ban), want.logits is not None)
+                and (asleep or said.temperature == want.token_temp)
                 and (None if said.allow is None else set(said.allow)) == allow
                 for at, said in told
             )

@@ -27,5 +27,16 @@ class PlainLook:
     @property
     def text(self) -> str:
         """All of it decoded, less a character at its end that is not whole."""
+        return self._decoded(len(self.ids)).rstrip("\ufffd")
+
+    def cut(self, at: int) -> tuple[int, int]:
+        """The fewest tokens that can go so that whole text of at most `at` characters is left."""
+        for kept in range(len(self.ids), 0, -1):
+            text = self._decoded(kept)
+            if len(text) <= at and not text.endswith("\ufffd"):
+                return len(self.ids) - kept, len(text)
+        return len(self.ids), 0
+
+    def _decoded(self, kept: int) -> str:
         skip = self.skip_special_tokens
-        return self.tokenizer.decode(list(self.ids), skip_special_tokens=skip).rstrip("\ufffd")
+        return self.tokenizer.decode(list(self.ids[:kept]), skip_special_tokens=skip)

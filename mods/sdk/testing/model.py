@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from mods.sdk.testing.tokenizer import EOS, SENTINEL, VOCABULARY
+from mods.sdk.testing.tokenizer import EOS, VOCABULARY
 
 Row = NDArray[np.float32]
 """float32, shape [vocabulary]."""
@@ -70,7 +70,7 @@ def draw(
     allow: Collection[int] | None = None,
     temperature: float | None = None,
 ) -> int:
-    """One token from a row. The sentinel is never drawn. No temperature, or 0, is greedy."""
+    """One token from a row; `ban` must name the sentinel. No temperature, or 0, is greedy."""
     row = row.astype(np.float32, copy=True)
     for token, amount in bias.items():
         row[token] += amount
@@ -78,7 +78,7 @@ def draw(
         kept = row[sorted(allow)]
         row[:] = -np.inf
         row[sorted(allow)] = kept
-    row[sorted({*ban, SENTINEL})] = -np.inf
+    row[sorted(ban)] = -np.inf
     if temperature:
         key = crc32(np.asarray(context, dtype=np.int64).tobytes(), 1)
         row = row / np.float32(temperature)

@@ -8,7 +8,7 @@ believed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -50,13 +50,15 @@ from mods.sdk.events import (
     look_at,
     look_away,
 )
+from mods.sdk.per_request import forget
+from mods.sdk.testing.allowed import both, too_early
 from mods.sdk.testing.chain import at_held_temperature, effective, merge_shapes, strongest
 from mods.sdk.testing.clock import HARD_DEADLINE, clock
 from mods.sdk.testing.judge import Verdict, judge
 from mods.sdk.testing.look import PlainLook
 from mods.sdk.testing.model import Model, draw
 from mods.sdk.testing.outcome import Outcome
-from mods.sdk.testing.scripted import too_early
+from mods.sdk.testing.stretches import Stretches
 from mods.sdk.testing.tokenizer import ByteTokenizer
 
 
@@ -68,6 +70,19 @@ class Member:
     promised: int = 0
     holding: bool = False
     temperature: float | None = None
+    asleep: bool = False
+    slept: list[int] | None = None
+    asleep_at: float | None = None
+    """The temperature of the draws through which it sleeps."""
+
+    def hears(self, event: Event) -> Event | None:
+        """The event as this mod is told of it; None for nothing."""
+        if self.asleep and isinstance(event, (ForwardPass, Sampled, Added)):
+            if self.slept is None or not isinstance(event, Added):
+                return None
+            event = replace(event, added_tokens=self.slept, forced=False, constrained=True)
+            self.asleep, self.slept, self.asleep_at = False, None, None
+        return event if event.name in self.mod.traits.events else None
 
 
 class Over(Exception):
@@ -86,6 +101,7 @@ class Oracle:
         self.forced: list[bool] = []
         self.mods: list[str | None] = []
         """Whose each token is, None for a drawn one."""
+        self.stretches = Stretches(spec)
         self.passed: list[PassedEnd] = []
         self.removed: list[int] = []
         self.erased = self.runs = self.work = 0
@@ -169,8 +185,10 @@ class Oracle:
             self.forced.append(member is not None)
             self.mods.append(member.mod.traits.name if member else None)
             entered.append(token)
+            self.stretches.take(self.tokens)
             verdict = judge(self.spec, self.max_tokens, self.tokens, self.tokenizer)
             if verdict:
+                self.stretches.wake_all(self.tokens)
                 break
         self._note_cut(run[len(entered) :])
         if member is not None:
@@ -185,6 +203,7 @@ class Oracle:
                 entered,
                 member is not None,
                 removed,
+                ends=verdict is not None,
             ),
             promise=True,
         )
@@ -224,6 +243,7 @@ class Oracle:
                     self._call(member, event, ActionBuilder(event, self.tokenizer))
                 except Exception:
                     continue
+        forget(self.spec.request_id)
         self.outcome.record = {"actions": self.actions}
 
     # What actions do.
@@ -239,6 +259,7 @@ class Oracle:
         self.erased += len(self.tokens) - length
         self.tokens, self.forced = self.tokens[:length], self.forced[:length]
         self.mods = self.mods[:length]
+        self.stretches.cut(length)
         self.passed = [end for end in self.passed if end.index < length]
         for each in self.members:
             each.promised = min(each.promised, length)
@@ -249,6 +270,7 @@ class Oracle:
             self.tokens, self.forced = list(action.tokens), [True] * len(action.tokens)
             self.mods = [member.mod.traits.name if member else None] * len(action.tokens)
             self.passed, self.outcome.replaced = [], True
+            self.stretches.replaced(self.tokens)
             self._end("stop", None)
         if isinstance(action, ToolCalls):
             self.outcome.tool_calls = action.tool_calls
@@ -266,8 +288,8 @@ class Oracle:
             row if shape.logits is None else shape.logits,
             self.prompt + self.tokens,
             bias=shape.bias,
-            ban={*shape.ban, *too_early(self.spec, len(self.tokens))},
-            allow=shape.allow,
+            ban={*shape.ban, *too_early(self.spec, len(self.tokens)), self.spec.sentinel},
+            allow=both(shape.allow, self.stretches.allowed(self.tokens)),
             temperature=shape.token_temp,
         )
 
@@ -288,7 +310,8 @@ class Oracle:
         meant: list[tuple[Member, Action, Action]] = []
         for each in self.members:
             action = self._answer(each, event)
-            warmed = at_held_temperature(event, action, each.temperature)
+            held = each.temperature if each.asleep_at is None else each.asleep_at
+            warmed = at_held_temperature(event, action, held)
             if isinstance(warmed, Action) and not isinstance(warmed, Noop):
                 meant.append((each, warmed, action))
         member, action, lost = obeyed([(who, what) for who, what, _ in meant])
@@ -296,6 +319,7 @@ class Oracle:
             if not isinstance(own, Noop):
                 self._note(event, who, own, any(what is each for each in lost))
         if isinstance(action, AdjustedLogits):
+            self._hold([(who, what) for who, what, _ in meant])
             self._check_shape(action)
         if promise:
             for each in self.members:
@@ -305,9 +329,10 @@ class Oracle:
 
     def _answer(self, member: Member, event: Event) -> Action:
         traits = member.mod.traits
-        if event.name not in traits.events:
+        heard = member.hears(event)
+        if heard is None:
             return Noop()
-        builder = ActionBuilder(event, self.tokenizer)
+        event, builder = heard, ActionBuilder(heard, self.tokenizer)
         try:
             action = validate_action(event, self._call(member, event, builder))
             self._check_contents(action)
@@ -356,8 +381,18 @@ class Oracle:
         if any(not 0 <= token < self.spec.vocabulary for token in ids):
             raise InvalidActionError("a token that is none")
 
+    def _hold(self, shapes: Sequence[tuple[Member, Action]]) -> None:
+        """Constraints of several mods all hold."""
+        for member, shape in shapes:
+            if isinstance(shape, AdjustedLogits) and shape.constraint is not None:
+                sleeper = member if shape.until_complete else None
+                self.stretches.hold(shape.constraint, len(self.tokens), sleeper)
+                if sleeper is not None:
+                    member.asleep_at = shape.token_temp
+
     def _check_shape(self, shape: AdjustedLogits) -> None:
-        if shape.allow is not None and not shape.allow - shape.ban - {self.spec.sentinel}:
+        allow = both(shape.allow, self.stretches.allowed(self.tokens))
+        if allow is not None and not allow - shape.ban - {self.spec.sentinel}:
             raise InvalidActionError("nothing is left to draw")
 
     def _note_temperature(self, event: Event, member: Member, temperature: float | None) -> None:

@@ -18,6 +18,9 @@ class Outcome:
     computed. shown: what a stream had shown, each time it showed more. decisions: by output
     position, for each draw; None where they cannot be known. record: the machine's own account.
     written: the output as the machine has it, each token with the mod that it is from.
+    segments: how many there were. asked: how many draws were asked for.
+    drawn: how many tokens were drawn. constrained: whether
+    anything was held to a constraint.
     """
 
     tokens: list[int]
@@ -35,6 +38,10 @@ class Outcome:
     decisions: list[tuple[int, Decision]] | None = None
     record: dict[str, Any] = field(default_factory=dict)
     written: list[Token] = field(default_factory=list)
+    segments: int = 0
+    asked: int = 0
+    drawn: int = 0
+    constrained: bool = False
 
     @property
     def failed(self) -> bool:

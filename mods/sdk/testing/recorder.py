@@ -26,6 +26,8 @@ class Said:
     answer: object
     ignored: bool = False
     """The mod's errors count as noops."""
+    heard: Event | None = None
+    """What this mod alone was told: the stretch through which it slept, as one `Added`."""
 
 
 @dataclass
@@ -100,30 +102,30 @@ class Recorder:
             try:
                 yield turn
             except BaseException as error:
-                turn.answers.append(Said(name, error, ignored))
+                turn.answers.append(Said(name, error, ignored, slept_through(event)))
                 raise
 
         hears = mod.traits.events
 
-        def say(turn: Turn, actions: ActionBuilder, answer: object) -> object:
+        def say(turn: Turn, event: Event, actions: ActionBuilder, answer: object) -> object:
             rid = turn.event.request_id
             if actions.warmed:
                 held[rid] = actions.held
             said = at_held_temperature(turn.event, answer, held.get(rid))
-            turn.answers.append(Said(name, said, ignored))
+            turn.answers.append(Said(name, said, ignored, slept_through(event)))
             return answer
 
         def watched(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
             with heard(event) as turn:
                 answer = mod.handler(event, actions, tokenizer) if event.name in hears else None
-                return say(turn, actions, answer)
+                return say(turn, event, actions, answer)
 
         async def awaited(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
             if event.name not in hears:
                 return watched(event, actions, tokenizer)
             with heard(event) as turn:
                 answer = mod.handler(event, actions, tokenizer)
-                return say(turn, actions, await cast(Awaitable[object], answer))
+                return say(turn, event, actions, await cast(Awaitable[object], answer))
 
         # A mod that holds a temperature shapes draws of which it is not told.
         traits = replace(mod.traits, events=hears | {ForwardPass.name})
@@ -140,7 +142,7 @@ class Recorder:
     def _turn(self, event: Event, name: str) -> Turn:
         """The turn of this event: the newest, or one more."""
         story = self.stories.get(event.request_id)
-        if story and story.turns and told(story.turns[-1].event) == told(event):
+        if story and story.turns and same(story.turns[-1].event, event):
             heard = any(said.mod == name for said in story.turns[-1].answers)
             if not heard:
                 return story.turns[-1]
@@ -163,6 +165,20 @@ def error_of(event: Event, answer: object, vocabulary: int) -> BaseException | N
     except InvalidActionError as error:
         return error
     return None
+
+
+def same(one: Event, other: Event) -> bool:
+    """Whether two mods were told of one thing: who slept through it hears of the whole stretch."""
+    if slept_through(other) is not None and isinstance(one, Added):
+        return (one.step, one.position) == (other.step, other.position)
+    return told(one) == told(other)
+
+
+def slept_through(event: Event) -> Event | None:
+    """The event, if it tells of a stretch through which its mod slept."""
+    if not (isinstance(event, Added) and event.constrained):
+        return None
+    return replace(event, added_tokens=list(event.added_tokens))
 
 
 def told(event: Event) -> tuple[object, ...]:

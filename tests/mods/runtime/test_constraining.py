@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from llguidance import LLMatcher
 
 from mods.runtime.compile import Traits
-from mods.runtime.decisions import EndSegment, Fail, Finish, Force, Next, Resume, SessionSpec
+from mods.runtime.decisions import Fail, Finish, Next, Resume, SessionSpec
 from mods.runtime.grammar.grammar import Grammar
 from mods.runtime.grammar.matcher import Matcher
 from mods.runtime.grammar.vocabulary import Vocabulary
@@ -20,6 +19,7 @@ from mods.runtime.machine import Machine
 from mods.runtime.seat import LoadedMod
 from mods.sdk.constraints import AllOf, Constraint, Regex
 from mods.sdk.events import Added, Event, ForwardPass
+from mods.sdk.testing import Outcome, ScriptedEngine
 from mods.sdk.tokenizer import load_tokenizer
 from server.demo import MODEL_PATH
 
@@ -68,95 +68,36 @@ def spec(**more: Any) -> SessionSpec:
     return SessionSpec(**{**fields, **more})
 
 
+class AnyText:
+    """Any token of the demo model's as likely as any other."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def logits(self, context: Sequence[int]) -> Any:
+        return np.random.default_rng([self._seed, *context]).random(2048, dtype=np.float32)
+
+
 @dataclass
-class Engine:
-    """Draws at random what masks of its own allow, and asks as the worker does."""
+class Run:
+    """What came of a session, and what the engine did for it."""
 
-    machine: Machine
-    matchers: RegexMatchers
-    seed: int = 0
-    tokens: list[int] = field(default_factory=list)
-    asked: int = 0
-    segments: int = 0
-    jumped: int = 0
-
-    def run(self) -> Next:
-        chance = random.Random(self.seed)
-        answer = self.machine.open()
-        while isinstance(answer, Resume):
-            self.segments += 1
-            self.tokens = self.tokens[: answer.keep] + answer.tokens
-            self.jumped += len(answer.tokens)
-            answer = self.machine.tail(answer.segment, *self._segment(answer, chance))
-        if isinstance(answer, Finish):
-            self.tokens = self.tokens[: answer.keep] + answer.tokens
-        self.machine.close("done")
-        return answer
+    outcome: Outcome
 
     @property
     def text(self) -> str:
-        return TOKENIZER.decode(self.tokens, skip_special_tokens=True)
-
-    def _segment(self, resume: Resume, chance: random.Random) -> tuple[int, int, list[int]]:
-        kept, newest = len(self.tokens), -1
-        while True:
-            if not resume.quiet:
-                self.asked += 1
-                decision = self.machine.decide(resume.segment, len(self.tokens), newest)
-                if isinstance(decision, EndSegment):
-                    return self._end(kept, [*self.tokens, SENTINEL])
-                if isinstance(decision, Force):
-                    self.tokens.append(decision.token)
-                    newest = decision.token
-                    continue
-            allowed = self._allowed(resume, first=len(self.tokens) == kept)
-            if not len(allowed):
-                return self._end(kept, [*self.tokens, SENTINEL])
-            newest = int(chance.choice(allowed))
-            self.tokens.append(newest)
-            if newest == EOS or len(self.tokens) >= 40:
-                return self._end(kept, self.tokens)
-            if resume.quiet and self._complete(resume):
-                return self._end(kept, [*self.tokens, SENTINEL])
-
-    def _end(self, kept: int, seen: list[int]) -> tuple[int, int, list[int]]:
-        self.tokens = seen
-        new = seen[kept:]
-        return len(seen), new[-1] if new else -1, new[:-1]
-
-    def _placed(self, resume: Resume) -> list[tuple[Matcher, bool]]:
-        placed = []
-        for held in resume.held:
-            matcher = self.matchers.matcher(held.constraint)
-            rest = self.tokens[held.start :]
-            for token in rest:
-                if not held.whole and matcher.complete:
-                    break
-                matcher.consume([token])
-            placed.append((matcher, held.whole))
-        return placed
-
-    def _allowed(self, resume: Resume, first: bool) -> list[int]:
-        row = np.full(64, -1, dtype=np.int32)
-        for matcher, whole in self._placed(resume):
-            if whole or not matcher.complete:
-                mask = self.matchers.vocabulary.row()
-                matcher.fill(mask)
-                row &= mask
-        allowed = self.matchers.vocabulary.allowed(row)
-        barred = {SENTINEL, *(resume.barred if first else ())}
-        return [token for token in allowed if token not in barred]
-
-    def _complete(self, resume: Resume) -> bool:
-        return any(matcher.complete and not whole for matcher, whole in self._placed(resume))
+        return TOKENIZER.decode(self.outcome.tokens, skip_special_tokens=True)
 
 
 def run(
     matchers: RegexMatchers, *mods: LoadedMod, seed: int = 0, **fields: Any
-) -> tuple[Engine, Next]:
-    machine = Machine(spec(**fields), mods, TOKENIZER, matchers=matchers)
-    engine = Engine(machine, matchers, seed)
-    return engine, engine.run()
+) -> tuple[Run, Next]:
+    engine = ScriptedEngine(AnyText(seed), tokenizer=TOKENIZER, matchers=matchers)
+    session = engine.session(spec(**fields), mods)
+    for _ in session.steps():
+        pass
+    assert session.answer is not None
+    return Run(session.outcome), session.answer
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -168,8 +109,8 @@ def test_a_requests_constraint_holds_to_the_end_of_its_output(
     assert end.reason == "stop"
     assert engine.text[-1].isdigit()
     assert set(engine.text[:-1]) <= set("abc")
-    assert engine.asked == 0
-    assert engine.segments == 1
+    assert engine.outcome.asked == 0
+    assert engine.outcome.segments == 1
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -183,7 +124,7 @@ def test_a_mods_constraint_is_lifted_when_it_is_complete(
 
     engine, end = run(matchers, a_mod(handler), seed=seed, max_tokens=30, ignore_eos=True)
     assert isinstance(end, Finish)
-    tail = TOKENIZER.decode(engine.tokens[3:])
+    tail = TOKENIZER.decode(engine.outcome.tokens[3:])
     assert tail[0] == "<"
     assert tail[1:4].isdigit()
     assert tail[4] == ">"
@@ -209,7 +150,7 @@ def test_a_mod_may_sleep_until_its_constraint_is_complete(
     assert engine.text.startswith("got ")
     assert engine.text[4:].isdigit()
     assert [event.name for event in heard] == ["Prefilled", "ForwardPass", "Added", "Finished"]
-    assert engine.asked == 0
+    assert engine.outcome.asked == 0
 
 
 def test_who_does_not_sleep_hears_every_round(matchers: RegexMatchers) -> None:
@@ -306,7 +247,7 @@ def test_a_backtrack_past_its_beginning_lifts_a_mods_constraint(matchers: RegexM
 
     engine, end = run(matchers, a_mod(handler), max_tokens=12, ignore_eos=True)
     assert isinstance(end, Finish)
-    assert not TOKENIZER.decode(engine.tokens[3:]).isdigit()
+    assert not TOKENIZER.decode(engine.outcome.tokens[3:]).isdigit()
 
 
 def test_a_forced_output_must_be_whole_for_the_constraint(matchers: RegexMatchers) -> None:
@@ -339,8 +280,8 @@ def test_what_is_forced_by_the_grammar_enters_unsampled(matchers: RegexMatchers,
     engine, end = run(matchers, seed=seed, constraint=Regex(f"[ab]: {fixed}[cd]"), jump=True)
     assert isinstance(end, Finish)
     assert fixed in engine.text
-    assert engine.jumped >= 8
-    assert end.usage.forced == engine.jumped
+    assert end.usage.forced >= 8
+    assert end.usage.forced + engine.outcome.drawn == len(engine.outcome.tokens)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -368,7 +309,7 @@ def test_before_the_reasoning_ends_anything_goes(matchers: RegexMatchers) -> Non
 
     engine, end = run(matchers, a_mod(handler), constraint=Regex("[0-9]{3}"), reasoning_end=9)
     assert isinstance(end, Finish)
-    assert TOKENIZER.decode(engine.tokens[3:], skip_special_tokens=True).isdigit()
+    assert TOKENIZER.decode(engine.outcome.tokens[3:], skip_special_tokens=True).isdigit()
 
 
 def test_nobody_to_ask_means_nobody_is_asked(matchers: RegexMatchers) -> None:

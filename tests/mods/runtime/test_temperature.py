@@ -12,7 +12,17 @@ from mods.runtime.decisions import EndSegment, Leave, Shape
 from mods.runtime.seat import LoadedMod
 from mods.sdk.actions import ActionBuilder
 from mods.sdk.events import Added, Event, Finished, ForwardPass, Prefilled, Sampled
-from mods.sdk.testing import Outcome, ScriptedEngine, TextModel, check_laws, spec_for
+from mods.sdk.self_prompt import EraseMode, SelfPrompt
+from mods.sdk.strategies import ChoicesStrat
+from mods.sdk.testing import (
+    HashModel,
+    Outcome,
+    ScriptedEngine,
+    TextModel,
+    check_laws,
+    spec_for,
+)
+from tests.mods.sdk.strategies.by_token import ByToken
 
 Handle = Callable[[Event, ActionBuilder, Any], object]
 
@@ -109,7 +119,10 @@ def test_it_outlives_take_backs_and_forced_runs() -> None:
         return None
 
     chain = mod(busy, reach=4)
-    assert temperatures(chain, max_tokens=7)[2:] == [0.3] * 3
+    outcome = run(chain, max_tokens=7)
+    assert outcome.decisions is not None
+    shapes = [(at, said.temperature) for at, said in outcome.decisions if isinstance(said, Shape)]
+    assert shapes == [(4, 0.3), (5, 0.3), (6, 0.3)]
     check_laws(chain)
 
 
@@ -140,3 +153,48 @@ def test_a_mod_that_raises_after_it_changes_nothing() -> None:
         return None
 
     assert temperatures(mod(raises, on_error="ignore")) == [None] * 6
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_every_draw_of_an_answer_is_the_likeliest_where_that_is_asked_for(compiled: bool) -> None:
+    choices = ChoicesStrat(["abcd", "bcda"])
+    ask = SelfPrompt(
+        prompt="?",
+        strategy=choices if compiled else ByToken(choices),
+        erase=EraseMode.PROMPT,
+        argmax_sampling=True,
+    )
+
+    def asks(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
+        if isinstance(event, Prefilled):
+            actions.temperature(0.9)
+        return ask.handle_event(event, actions, tokenizer)
+
+    engine = ScriptedEngine(HashModel("abcd", eos_bonus=-30))
+    outcome = engine.run(spec_for("p", 9), [mod(asks)])
+    assert not outcome.failed, outcome.message
+    assert outcome.decisions is not None
+    shapes = [(at, said.temperature) for at, said in outcome.decisions if isinstance(said, Shape)]
+    assert [at for at, warm in shapes if warm == 0.0] == [1, 2, 3, 4]
+    assert [at for at, warm in shapes if warm == 0.9] == [4, 5, 6, 7, 8]
+    check_laws(mod(asks))
+
+
+def test_a_mod_that_slept_through_a_stretch_leaves_the_temperature_as_it_was() -> None:
+    def sleeps(event: Event, actions: ActionBuilder, tokenizer: Any) -> object:
+        if isinstance(event, ForwardPass) and event.position == 2:
+            return actions.constrain(regex="[0-9]{3}", until_complete=True, token_temp=0.1)
+        return None
+
+    assert temperatures_at(mod(sleeps)) == [None, None, 0.1, 0.1, 0.1, None]
+    later = mod(sets(Prefilled, 0, 0.8), "later")
+    assert temperatures_at(mod(sleeps), later) == [0.8, 0.8, 0.1, 0.1, 0.1, 0.8]
+    check_laws([mod(sleeps), later])
+
+
+def temperatures_at(*chain: LoadedMod) -> list[float | None]:
+    """Of the draw at each position, where segments may end in between."""
+    decisions = run(*chain).decisions
+    assert decisions is not None
+    drawn = {at: said for at, said in decisions if not isinstance(said, EndSegment)}
+    return [getattr(drawn.get(at), "temperature", None) for at in range(6)]

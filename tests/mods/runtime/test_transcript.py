@@ -28,6 +28,7 @@ from mods.sdk.testing import (
     Trouble,
     spec_for,
 )
+from mods.sdk.testing.look import PlainLook
 from mods.sdk.testing.script import Script
 from mods.sdk.testing.tokenizer import SPECIAL
 from tests.mods.runtime.test_machine_properties import chains, many, models, specs, troubles
@@ -215,6 +216,39 @@ def test_the_text_is_that_of_all_tokens_whatever_was_cut(
         wanted = tokenizer.decode(output.tokens, skip_special_tokens=skip).rstrip("\ufffd")
         assert seen.text == wanted
         assert list(seen.tokens) == output.tokens
+        plain = PlainLook(output.tokens, [None] * len(output), tokenizer, skip)
+        for at in (0, len(wanted) // 2, max(0, len(wanted) - 2), len(wanted), len(wanted) + 1):
+            assert seen.cut(at) == plain.cut(at)
+
+
+def test_a_cut_leaves_whole_tokens_and_whole_characters() -> None:
+    output = Output()
+    seen = transcript(output, ByteTokenizer())
+    for token in "aé€b".encode():
+        output.add(token, SAMPLED)
+    assert [seen.cut(at) for at in range(5)] == [(7, 0), (6, 1), (4, 2), (1, 3), (0, 4)]
+    for token in "é".encode()[:1]:
+        output.add(token, SAMPLED)
+    assert seen.cut(4) == (1, 4)
+    assert seen.cut(9) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("request_", "ended"),
+    [({"max_tokens": 3}, 3), ({"stop": ["cd"]}, 4), ({"stop_token_ids": [101]}, 5), ({}, 7)],
+)
+def test_an_event_says_whether_its_newest_token_ends_the_output(
+    request_: dict[str, Any], ended: int
+) -> None:
+    told: list[tuple[int, bool]] = []
+
+    def notes(event: Event, actions: ActionBuilder, tokenizer: Any) -> None:
+        if isinstance(event, Added):
+            told.append((event.position, event.ends))
+
+    mod = LoadedMod(notes, Traits("notes", reach=0, logits=False))
+    ScriptedEngine(TextModel("abcdef", 1)).run(spec_for("p", **request_), [mod])
+    assert told == [(at, at == ended) for at in range(1, ended + 1)]
 
 
 def test_the_demo_models_tokenizer_gives_the_same_text_piece_by_piece() -> None:

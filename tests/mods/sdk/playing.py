@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import count
 from typing import Any
-
-from llguidance import LLTokenizer, TokenizerWrapper
 
 from mods.runtime.compile import Traits
 from mods.runtime.grammar.compile import compile_constraint
 from mods.runtime.grammar.matcher import Matcher
-from mods.runtime.grammar.vocabulary import Vocabulary
 from mods.runtime.seat import LoadedMod, Seat
 from mods.sdk.actions import (
     Action,
@@ -32,26 +28,13 @@ from mods.sdk.actions import (
     validate_action,
 )
 from mods.sdk.events import Added, ContextInfo, Event, Finished, ForwardPass, Prefilled, Sampled
-from mods.sdk.testing.tokenizer import EOS, SPECIAL, VOCABULARY, ByteTokenizer
+from mods.sdk.testing.masks import byte_vocabulary
+from mods.sdk.testing.tokenizer import EOS, SPECIAL, ByteTokenizer
 
 Handler = Callable[[Event, ActionBuilder, Any], object]
 
 TOKENIZER = ByteTokenizer()
 _numbers = count()
-
-
-class _Bytes:
-    eos_token_id, bos_token_id = EOS, None
-    special_token_ids = tuple(range(EOS, VOCABULARY))
-    tokens = (*(bytes([byte]) for byte in range(256)), b"<e>", b"<s>", b"<x>")
-
-    def __call__(self, text: bytes | str) -> list[int]:
-        return list(text.encode() if isinstance(text, str) else text)
-
-
-@cache
-def byte_vocabulary() -> Vocabulary:
-    return Vocabulary(LLTokenizer(TokenizerWrapper(_Bytes())), [EOS])
 
 
 class Over(Exception):
@@ -173,7 +156,16 @@ class Player:
     def _tell(self, tokens: list[int], forced: bool, constrained: bool = False) -> None:
         end, removed, self.removed = self._end(), tuple(self.removed), []
         action = self._ask(
-            Added(self.request_id, self.step, len(self.out), tokens, forced, removed, constrained)
+            Added(
+                self.request_id,
+                self.step,
+                len(self.out),
+                tokens,
+                forced,
+                removed,
+                constrained,
+                bool(end),
+            )
         )
         self.seat.follow(len(self.out))
         self._show(self.seat.floor)

@@ -123,9 +123,9 @@ def test_a_bare_handler_can_be_checked() -> None:
 
 
 class ReportsTwice(Machine):
-    async def _ask_added(self, tokens: list[int], seat: Seat | None) -> Any:
-        await super()._ask_added(tokens, seat)
-        return await super()._ask_added(tokens, seat)
+    async def _ask_added(self, tokens: list[int], seat: Seat | None, ends: bool) -> Any:
+        await super()._ask_added(tokens, seat, ends)
+        return await super()._ask_added(tokens, seat, ends)
 
 
 class DropsRemoved(Machine):
@@ -314,8 +314,8 @@ def _last_bias(answers: Sequence[Answer]) -> runtime_chain.Outcome:
 class TellsAnUnforcedTokenTwice(Machine):
     """The second time with nothing removed and at the next position, as if it had come again."""
 
-    async def _ask_added(self, tokens: list[int], seat: Seat | None) -> Any:
-        outcome = await super()._ask_added(tokens, seat)
+    async def _ask_added(self, tokens: list[int], seat: Seat | None, ends: bool) -> Any:
+        outcome = await super()._ask_added(tokens, seat, ends)
         position = len(self.output) + len(tokens)
         await super()._ask(Added(self.spec.request_id, self._round, position, list(tokens), True))
         return outcome
