@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from mods.runtime.tape import Tape
+
 MAX_ENTRIES = 10_000
 """Entries kept of each kind; past that they are counted, not kept."""
 
@@ -21,6 +23,7 @@ class Record:
     seconds: float = 0.0
     """Time in handlers' own code."""
     dropped: int = 0
+    tape: Tape = field(default_factory=Tape)
 
     def action(self, **entry: Any) -> None:
         self._keep(self.actions, entry)
@@ -29,7 +32,7 @@ class Record:
         self._keep(self.failures, entry)
 
     def log(self, mod: str, text: str) -> None:
-        self._keep(self.logs, {"mod": mod, "text": text[:4096]})
+        self._keep(self.logs, {"mod": mod, "text": text[:4096], "call": self.calls - 1})
 
     def as_dict(self) -> dict[str, Any]:
         return {
