@@ -24,11 +24,11 @@ MAX_ENTRIES = 200_000
 MAX_CALLS = 600_000
 
 COLUMNS = (
-    *("tokens", "origins", "mods", "rounds", "times", "erased"),
+    *("tokens", "origins", "mods", "rounds", "times", "erased", "places"),
     *("call_events", "call_mods", "call_micros"),
 )
 """The arrays in the order in which they are packed."""
-RISING = frozenset({"rounds", "times", "call_events"})
+RISING = frozenset({"rounds", "times", "places", "call_events"})
 """Those that are packed as differences from item to item: that packs ten times smaller."""
 MICROSECOND = 1_000
 _BEYOND = -1
@@ -36,13 +36,14 @@ _BEYOND = -1
 
 
 class Tape:
-    """Times are microseconds since the epoch."""
+    """times: microseconds since the epoch. places: how many tokens were in before."""
 
     def __init__(self) -> None:
         self.event = -1
         """The number of the event that was asked last."""
         self.tokens, self.origins, self.mods = array("i"), array("b"), array("b")
         self.rounds, self.times, self.erased = array("i"), array("q"), array("i")
+        self.places = array("i")
         self.call_events, self.call_mods = array("i"), array("b")
         self.call_micros = array("i")
         self._in: list[int] = []
@@ -107,6 +108,7 @@ class Tape:
         if len(self.tokens) >= MAX_ENTRIES:
             self._in.append(_BEYOND)
             return
+        self.places.append(len(self._in))
         self._in.append(len(self.tokens))
         self.tokens.append(token)
         self.origins.append(origin)

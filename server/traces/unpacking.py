@@ -13,7 +13,7 @@ from server.traces.story import FORCED, FORCED_MORE, OUTPUT, SAMPLED, STAYED, St
 from server.traces.trace import Calls
 
 _HEAD = 3 * 8
-_MOST = _HEAD + 40 * MAX_ENTRIES + 12 * MAX_CALLS
+_MOST = _HEAD + 44 * MAX_ENTRIES + 12 * MAX_CALLS
 _TIMES = 2**53
 
 
@@ -22,11 +22,13 @@ class TapeError(ValueError):
 
 
 class Unpacked(NamedTuple):
-    """times: microseconds since the epoch, an item for each entry of the story."""
+    """An item for each entry of the story. times: microseconds since the epoch. places: how many
+    tokens were in the output before."""
 
     story: Story
     calls: Calls
     times: list[int]
+    places: list[int]
 
 
 def unpack(packed: bytes, mods: int) -> Unpacked:
@@ -57,7 +59,7 @@ def unpack(packed: bytes, mods: int) -> Unpacked:
         story.forward_passes = max(1, forward_passes)
     micros: list[int | None] = [*columns["call_micros"]]
     heard = Calls(columns["call_events"], columns["call_mods"], micros)
-    return Unpacked(story, heard, columns["times"])
+    return Unpacked(story, heard, columns["times"], columns["places"])
 
 
 def _inflated(packed: bytes) -> bytes:
@@ -88,6 +90,7 @@ def _check(columns: dict[str, list[int]], mods: int) -> None:
         ("rounds", 0, MAX_COUNT),
         ("times", 0, _TIMES),
         ("erased", STAYED, MAX_COUNT),
+        ("places", 0, MAX_COUNT),
         ("call_events", 0, MAX_COUNT),
         ("call_mods", 0, mods - 1),
         ("call_micros", 0, MAX_COUNT),
