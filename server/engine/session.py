@@ -137,7 +137,8 @@ class Session:
         watch = self._watch
         record = await self._call.host.close(self._spec.session, reason, tells, watch is not None)
         if watch is not None:
-            watch.closed(record, self._prompt, self._answer.tokens, self._answer.shown)
+            answer, spec = self._answer, self._spec
+            watch.closed(record, spec.prompt, self._prompt, answer.tokens, answer.shown)
         for line in record.get("logs", ()):
             mods_log.info("%s [%s] %s", self._spec.request_id, line["mod"], line["text"])
         for failure in record.get("failures", ()):

@@ -6,7 +6,7 @@ A stranger's word: an entry that makes no sense is left out.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -52,8 +52,11 @@ class _Failed(Struct):
 T = TypeVar("T", _Acted, _Printed, _Failed)
 
 
-def actions_of(trace: Trace, record: Mapping[str, Any]) -> list[Action]:
-    """Every answer other than noop, overridden ones too, and what was cut behind an end."""
+def actions_of(trace: Trace, record: Mapping[str, Any], prompt: Sequence[int]) -> list[Action]:
+    """Every answer other than noop, overridden ones too, and what was cut behind an end.
+
+    prompt: before a mod changed it.
+    """
     removed = _removed(trace)
     actions = []
     for acted in _entries(record, "actions", _Acted):
@@ -71,6 +74,8 @@ def actions_of(trace: Trace, record: Mapping[str, Any]) -> list[Action]:
         )
         if call is not None and acted.action in _TAKING and not acted.overridden:
             action.before = removed[trace.calls.events[call]]
+        if acted.action == "adjust_prefill" and not acted.overridden:
+            action.before = list(prompt)
         if acted.action == "temperature":
             action.details = {"temperature": acted.temperature}
         actions.append(action)

@@ -52,7 +52,7 @@ def _take_record(trace: Trace, seen: Seen, record: Mapping[str, Any]) -> None:
     story.times = [_since(seen, time) for time in times]
     trace.story = story
     _match(story, seen, places)
-    trace.actions = actions_of(trace, record)
+    trace.actions = actions_of(trace, record, seen.asked_prompt)
     trace.logs = logs_of(trace, record)
     trace.failures = failures_of(trace, record)
 

@@ -18,7 +18,8 @@ def micros() -> int:
 
 @dataclass
 class Seen:
-    """began, ended, first: microseconds since the epoch. prompt: as it was computed.
+    """began, ended, first: microseconds since the epoch. prompt: as it was computed;
+    asked_prompt: as it was before a mod changed it.
 
     tokens: the engine's, in the order in which they came. Each has its place in the output, its
     time (None where all came at the end), and what the engine says of its draw (a dict of token
@@ -33,6 +34,7 @@ class Seen:
     level: Literal["tokens", "full"]
     model: str
     prompt: Sequence[int] = ()
+    asked_prompt: Sequence[int] = ()
     prompt_text: str = ""
     params: Any = None
     streams: bool = False

@@ -84,7 +84,12 @@ class Observer:
         return SessionWatch(self, seen)
 
     def begin(
-        self, asked: Asked, level: Literal["tokens", "full"], request_id: str, index: int, params: Any
+        self,
+        asked: Asked,
+        level: Literal["tokens", "full"],
+        request_id: str,
+        index: int,
+        params: Any,
     ) -> Seen:
         """A choice begins."""
         own = request_id[:LONGEST_ID]
@@ -198,9 +203,7 @@ class PlainWatch:
                 _note_first_token(seen, output)
 
     def _begin(self, index: int, output: Any = None) -> Seen:
-        seen = self._observer.begin(
-            self._asked, self._level, self._request_id, index, self._given
-        )
+        seen = self._observer.begin(self._asked, self._level, self._request_id, index, self._given)
         seen.began, seen.streams = self._began, self._kind != "FINAL_ONLY"
         seen.prompt = self._prompt.get("prompt_token_ids") or ()
         seen.prompt_text = self._prompt.get("prompt") or ""
@@ -247,14 +250,23 @@ class SessionWatch:
         self.seen.finish_reason = "error"
 
     def closed(
-        self, record: dict[str, Any], prompt: list[int], tokens: list[int], text: str
+        self,
+        record: dict[str, Any],
+        asked_prompt: list[int],
+        prompt: list[int],
+        tokens: list[int],
+        text: str,
     ) -> None:
-        """It is over, and this is what its host says. Only the first time counts."""
+        """It is over, and this is what its host says. Only the first time counts.
+
+        asked_prompt: before a mod changed it.
+        """
         if self._over:
             return
         self._over = True
         seen = self.seen
-        seen.record, seen.prompt, seen.output, seen.text = record, prompt, list(tokens), text
+        seen.record, seen.output, seen.text = record, list(tokens), text
+        seen.asked_prompt, seen.prompt = asked_prompt, prompt
         if not seen.finish_reason:
             end_without_reason(seen, None)
         self._observer.over(seen)

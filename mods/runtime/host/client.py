@@ -167,8 +167,8 @@ class Host:
     ) -> dict[str, Any]:
         """End a session and give its record; {} if it is closed already or the host has ended.
 
-        tells: with its output, as `output`: a `Piece` for each token. traces: with the tape, packed,
-        as `tape`: a stranger's word, to be checked when it is read.
+        tells: with its output, as `output`: a `Piece` for each token. traces: with the tape,
+        packed, as `tape`: a stranger's word, to be checked when it is read.
         """
         if session not in self.sessions:
             return {}

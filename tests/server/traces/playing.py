@@ -137,7 +137,7 @@ def output_of(
     tokens: list[int], params: SamplingParams, reason: str | None, prompt: Sequence[int] = (1, 2),
     text: str = "", index: int = 0,
 ) -> RequestOutput:  # fmt: skip
-    """What vLLM gives of one step. Every draw has probability one half, the next token a quarter."""
+    """What vLLM gives of one step. A draw has probability one half, the next token a quarter."""
     count = params.num_logprobs
     draws: Any = None
     if count is not None:
@@ -165,7 +165,16 @@ async def play(
     host = Machines(mods, dies)
     engine = Script(host, text, breaks_at=breaks_at)
     given: Any = Given(
-        engine, Grammars(), Slots(4), tokenizer(), "r", {}, None, "hello", None, 0  # type: ignore[arg-type]
+        engine,
+        Grammars(),
+        Slots(4),
+        tokenizer(),
+        "r",
+        {},
+        None,
+        "hello",
+        None,
+        0,  # type: ignore[arg-type]
     )
     packages = [SimpleNamespace(name=mod.traits.name, digest="d") for mod in mods]
     call = Call(packages, host)  # type: ignore[arg-type]
@@ -196,4 +205,3 @@ async def play(
         raised = error
     await asyncio.gather(*background)
     return outputs, raised
-
