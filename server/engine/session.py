@@ -136,6 +136,7 @@ class Session:
         tells = self._call.wants_record
         watch = self._watch
         record = await self._call.host.close(self._spec.session, reason, tells, watch is not None)
+        metrics.count_calls(record)
         if watch is not None:
             answer, spec = self._answer, self._spec
             watch.closed(record, spec.prompt, self._prompt, answer.tokens, answer.shown)

@@ -43,7 +43,8 @@ def unpack(packed: bytes, mods: int) -> Unpacked:
         body = body[size:]
         columns[name] = list(accumulate(column)) if name in RISING else column.tolist()
     _demand(not body, "something follows the last column")
-    _demand(0 <= forward_passes <= MAX_COUNT, f"{forward_passes} rounds")
+    # Each round becomes an event when the trace is read.
+    _demand(0 <= forward_passes <= MAX_CALLS, f"{forward_passes} rounds")
     _check(columns, mods)
     story = Story(
         tokens=columns["tokens"],
@@ -51,6 +52,7 @@ def unpack(packed: bytes, mods: int) -> Unpacked:
         mods=columns["mods"],
         rounds=columns["rounds"],
         erased=columns["erased"],
+        times=[None] * entries,
         probabilities=[None] * entries,
         forward_passes=forward_passes,
     )

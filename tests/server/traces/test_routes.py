@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -317,7 +318,7 @@ def test_a_socket_tells_the_same(tmp_path: Path) -> None:
     mount_traces(app, Traces(Observer(None, live=live), Archive(nowhere), live))
     with TestClient(app) as client, client.websocket_connect("/logs/stream") as socket:
         while not live:
-            pass
+            time.sleep(0.01)
         assert client.portal is not None
         client.portal.call(live.tell, "ann", {"type": "begun", "request_id": "r"})
         assert socket.receive_json() == {"type": "begun", "request_id": "r"}
