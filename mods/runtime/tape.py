@@ -26,6 +26,7 @@ MAX_CALLS = 600_000
 COLUMNS = (
     *("tokens", "origins", "mods", "rounds", "times", "erased", "places"),
     *("call_events", "call_mods", "call_micros"),
+    *("action_calls", "log_calls", "failure_calls"),
 )
 """The arrays in the order in which they are packed."""
 RISING = frozenset({"rounds", "times", "places", "call_events"})
@@ -36,7 +37,11 @@ _BEYOND = -1
 
 
 class Tape:
-    """times: microseconds since the epoch. places: how many tokens were in before."""
+    """times: microseconds since the epoch. places: how many tokens were in before.
+
+    action_calls, log_calls, failure_calls: for each entry of the record, the number of the call
+    that it came of, or -1.
+    """
 
     def __init__(self) -> None:
         self.event = -1
@@ -46,6 +51,8 @@ class Tape:
         self.places = array("i")
         self.call_events, self.call_mods = array("i"), array("b")
         self.call_micros = array("i")
+        self.action_calls, self.log_calls = array("i"), array("i")
+        self.failure_calls = array("i")
         self._in: list[int] = []
         """Entries of the tokens that have not left, the newest last."""
         self._drawn_at = self._drawn = -1
@@ -97,7 +104,7 @@ class Tape:
     def packed(self, forward_passes: int) -> bytes:
         """Everything, as `server.traces.unpacking` reads it."""
         columns = [getattr(self, name) for name in COLUMNS]
-        head = array("q", [forward_passes, len(self.tokens), len(self.call_events)])
+        head = array("q", [forward_passes, *map(len, columns)])
         body = [
             (_differences(column) if name in RISING else column).tobytes()
             for name, column in zip(COLUMNS, columns, strict=True)

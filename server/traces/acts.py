@@ -31,14 +31,12 @@ class _Acted(Struct):
     tokens: list[Token] = []
     n: Count | None = None
     overridden: bool = False
-    call: int = -1
     temperature: float | None = None
 
 
 class _Printed(Struct):
     text: str
     mod: Word = ""
-    call: int = -1
 
 
 class _Failed(Struct):
@@ -46,21 +44,22 @@ class _Failed(Struct):
     mod: Word = ""
     error: Word = ""
     traceback: str = ""
-    call: int = -1
 
 
 T = TypeVar("T", _Acted, _Printed, _Failed)
 
 
-def actions_of(trace: Trace, record: Mapping[str, Any], prompt: Sequence[int]) -> list[Action]:
+def actions_of(
+    trace: Trace, record: Mapping[str, Any], calls: Sequence[int], prompt: Sequence[int]
+) -> list[Action]:
     """Every answer other than noop, overridden ones too, and what was cut behind an end.
 
-    prompt: before a mod changed it.
+    calls: of each entry of the record. prompt: before a mod changed it.
     """
     removed = _removed(trace)
     actions = []
-    for acted in _entries(record, "actions", _Acted):
-        call = _call(trace, acted.call)
+    for number, acted in _entries(record, "actions", _Acted):
+        call = _call(trace, calls, number)
         action = Action(
             action_type=acted.action,
             mod_call_sequence=call,
@@ -82,19 +81,19 @@ def actions_of(trace: Trace, record: Mapping[str, Any], prompt: Sequence[int]) -
     return actions
 
 
-def logs_of(trace: Trace, record: Mapping[str, Any]) -> list[ModLog]:
+def logs_of(trace: Trace, record: Mapping[str, Any], calls: Sequence[int]) -> list[ModLog]:
     """What the mods printed, line by line."""
     return [
-        ModLog(printed.text[:MAX_TEXT], printed.mod, _call(trace, printed.call))
-        for printed in _entries(record, "logs", _Printed)
+        ModLog(printed.text[:MAX_TEXT], printed.mod, _call(trace, calls, number))
+        for number, printed in _entries(record, "logs", _Printed)
     ]
 
 
-def failures_of(trace: Trace, record: Mapping[str, Any]) -> list[Failure]:
+def failures_of(trace: Trace, record: Mapping[str, Any], calls: Sequence[int]) -> list[Failure]:
     """What handlers raised, one for a call."""
     failures = {}
-    for failed in _entries(record, "failures", _Failed):
-        call = _call(trace, failed.call)
+    for number, failed in _entries(record, "failures", _Failed):
+        call = _call(trace, calls, number)
         if call is not None:
             failures[call] = Failure(
                 call, failed.error, failed.message[:MAX_TEXT], failed.traceback[:MAX_TEXT]
@@ -102,16 +101,19 @@ def failures_of(trace: Trace, record: Mapping[str, Any]) -> list[Failure]:
     return [failures[call] for call in sorted(failures)]
 
 
-def _entries(record: Mapping[str, Any], kind: str, type_: type[T]) -> Iterator[T]:
-    for entry in record.get(kind) or ():
+def _entries(record: Mapping[str, Any], kind: str, type_: type[T]) -> Iterator[tuple[int, T]]:
+    """Each with its number."""
+    for number, entry in enumerate(record.get(kind) or ()):
         try:
-            yield msgspec.convert(entry, type_)
+            yield number, msgspec.convert(entry, type_)
         except msgspec.ValidationError:
             continue
 
 
-def _call(trace: Trace, number: int) -> int | None:
-    return number if 0 <= number < len(trace.calls.events) else None
+def _call(trace: Trace, calls: Sequence[int], number: int) -> int | None:
+    """The call of the entry of this number, None if it has none."""
+    call = calls[number] if number < len(calls) else -1
+    return call if 0 <= call < len(trace.calls.events) else None
 
 
 def _removed(trace: Trace) -> dict[int, list[int]]:

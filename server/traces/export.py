@@ -63,7 +63,11 @@ async def traces(
 
 async def _lines(found: AsyncIterator[tuple[Summary, Trace]]) -> AsyncIterator[bytes]:
     async for _, trace in found:
-        yield await asyncio.to_thread(lambda trace=trace: trace.record().to_json() + b"\n")
+        yield await asyncio.to_thread(_line, trace)
+
+
+def _line(trace: Trace) -> bytes:
+    return trace.record().to_json() + b"\n"
 
 
 def row_of(summary: Summary, trace: Trace) -> dict[str, Any]:

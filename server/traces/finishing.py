@@ -42,19 +42,19 @@ def trace_of(seen: Seen) -> Trace:
 
 def _take_record(trace: Trace, seen: Seen, record: Mapping[str, Any]) -> None:
     try:
-        story, trace.calls, times, places = unpack(record.get("tape", b""), len(seen.mods))
+        tape = unpack(record.get("tape", b""), len(seen.mods))
     except TapeError as error:
         # The host is gone, or lies: what is left is what the engine said.
         if record:
             log.warning("trace %s has no story of its own: %s", seen.request_id, error)
         trace.story = _gathered(seen)
         return
-    story.times = [_since(seen, time) for time in times]
-    trace.story = story
-    _match(story, seen, places)
-    trace.actions = actions_of(trace, record, seen.asked_prompt)
-    trace.logs = logs_of(trace, record)
-    trace.failures = failures_of(trace, record)
+    trace.story, trace.calls = tape.story, tape.calls
+    trace.story.times = [_since(seen, time) for time in tape.times]
+    _match(trace.story, seen, tape.places)
+    trace.actions = actions_of(trace, record, tape.action_calls, seen.asked_prompt)
+    trace.logs = logs_of(trace, record, tape.log_calls)
+    trace.failures = failures_of(trace, record, tape.failure_calls)
 
 
 def _drawn(seen: Seen) -> Story:

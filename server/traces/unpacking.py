@@ -7,13 +7,14 @@ from array import array
 from itertools import accumulate
 from typing import NamedTuple
 
+from mods.runtime.record import MAX_ENTRIES as MAX_NOTED
 from mods.runtime.tape import COLUMNS, MAX_CALLS, MAX_ENTRIES, RISING, Tape
 from server.traces.record import MAX_COUNT
 from server.traces.story import FORCED, FORCED_MORE, OUTPUT, SAMPLED, STAYED, Story
 from server.traces.trace import Calls
 
-_HEAD = 3 * 8
-_MOST = _HEAD + 44 * MAX_ENTRIES + 12 * MAX_CALLS
+_HEAD = (1 + len(COLUMNS)) * 8
+_MOST = _HEAD + 44 * MAX_ENTRIES + 12 * MAX_CALLS + 12 * MAX_NOTED
 _TIMES = 2**53
 
 
@@ -22,22 +23,27 @@ class TapeError(ValueError):
 
 
 class Unpacked(NamedTuple):
-    """An item for each entry of the story. times: microseconds since the epoch. places: how many
-    tokens were in the output before."""
+    """times: microseconds since the epoch, places: how many tokens were in the output before; both
+    for each entry of the story. The rest: the call of each of the record's entries, or -1.
+    """
 
     story: Story
     calls: Calls
     times: list[int]
     places: list[int]
+    action_calls: list[int]
+    log_calls: list[int]
+    failure_calls: list[int]
 
 
 def unpack(packed: bytes, mods: int) -> Unpacked:
     """The story of a session with so many mods. Raises `TapeError`."""
-    forward_passes, entries, calls, body = _head(_inflated(packed))
+    forward_passes, lengths, body = _head(_inflated(packed))
+    entries = lengths["tokens"]
     columns: dict[str, list[int]] = {}
     for name in COLUMNS:
         column = array(getattr(_EMPTY, name).typecode)
-        size = (calls if name.startswith("call_") else entries) * column.itemsize
+        size = lengths[name] * column.itemsize
         _demand(len(body) >= size, f"the column {name} is cut off")
         column.frombytes(body[:size])
         body = body[size:]
@@ -61,7 +67,8 @@ def unpack(packed: bytes, mods: int) -> Unpacked:
         story.forward_passes = max(1, forward_passes)
     micros: list[int | None] = [*columns["call_micros"]]
     heard = Calls(columns["call_events"], columns["call_mods"], micros)
-    return Unpacked(story, heard, columns["times"], columns["places"])
+    noted = [columns[name] for name in COLUMNS[-3:]]
+    return Unpacked(story, heard, columns["times"], columns["places"], *noted)
 
 
 def _inflated(packed: bytes) -> bytes:
@@ -74,13 +81,18 @@ def _inflated(packed: bytes) -> bytes:
     return data
 
 
-def _head(data: bytes) -> tuple[int, int, int, bytes]:
+def _head(data: bytes) -> tuple[int, dict[str, int], bytes]:
+    """Rounds, the length of each column, and the columns."""
     _demand(len(data) >= _HEAD, "the tape has no head")
     head = array("q")
     head.frombytes(data[:_HEAD])
-    forward_passes, entries, calls = head
-    _demand(0 <= entries <= MAX_ENTRIES and 0 <= calls <= MAX_CALLS, "the tape is too long")
-    return forward_passes, entries, calls, data[_HEAD:]
+    lengths = dict(zip(COLUMNS, head[1:], strict=True))
+    for names, most in ((COLUMNS[:7], MAX_ENTRIES), (COLUMNS[7:10], MAX_CALLS)):
+        _demand(len({lengths[name] for name in names}) == 1, "columns of different lengths")
+        _demand(0 <= lengths[names[0]] <= most, "the tape is too long")
+    for name in COLUMNS[10:]:
+        _demand(0 <= lengths[name] <= MAX_NOTED, "the tape is too long")
+    return head[0], lengths, data[_HEAD:]
 
 
 def _check(columns: dict[str, list[int]], mods: int) -> None:
@@ -96,6 +108,9 @@ def _check(columns: dict[str, list[int]], mods: int) -> None:
         ("call_events", 0, MAX_COUNT),
         ("call_mods", 0, mods - 1),
         ("call_micros", 0, MAX_COUNT),
+        ("action_calls", -1, MAX_COUNT),
+        ("log_calls", -1, MAX_COUNT),
+        ("failure_calls", -1, MAX_COUNT),
     ):
         items = columns[name]
         if items:

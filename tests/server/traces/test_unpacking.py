@@ -24,6 +24,8 @@ def tape() -> Tape:
     for event, seat in enumerate((0, 1, 0)):
         tape.asks()
         tape.called(seat, event / 1000)
+    tape.action_calls.append(2)
+    tape.failure_calls.extend([0, -1])
     tape.drew(5, 0)
     tape.drew(6, 1)
     tape.erase(1)
@@ -32,12 +34,13 @@ def tape() -> Tape:
 
 
 def test_a_tape_is_read_as_it_was_written() -> None:
-    story, calls, times, places = unpack(tape().packed(2), mods=2)
+    story, calls, times, places, *noted = unpack(tape().packed(2), mods=2)
     assert (story.tokens, story.origins) == ([5, 6, 7, 8], [SAMPLED, SAMPLED, FORCED, FORCED_MORE])
     assert (story.mods, story.rounds) == ([-1, -1, 1, 1], [0, 1, 1, 1])
     assert (story.erased, story.forward_passes) == ([STAYED, 2, STAYED, STAYED], 2)
     assert (calls.events, calls.mods, calls.micros) == ([0, 1, 2], [0, 1, 0], [0, 1000, 2000])
     assert places == [0, 1, 1, 2]
+    assert noted == [[2], [], [0, -1]]
     assert times == sorted(times)
 
 
@@ -58,9 +61,9 @@ def test_a_tape_that_is_full_goes_on_without_writing() -> None:
         b"",
         b"nonsense",
         zlib.compress(b""),
-        zlib.compress(array("q", [0, -1, 0]).tobytes()),
-        zlib.compress(array("q", [0, 2**40, 0]).tobytes()),
-        zlib.compress(array("q", [0, 5, 0]).tobytes()),
+        zlib.compress(array("q", [0, *[-1] * 13]).tobytes()),
+        zlib.compress(array("q", [0, *[2**40] * 13]).tobytes()),
+        zlib.compress(array("q", [0, *[5] * 13]).tobytes()),
         zlib.compress(b"\0" * 100),
         zlib.compress(b"\0" * 200_000_000, 1),
         tape().packed(2)[:-3],
@@ -83,7 +86,7 @@ def test_a_damaged_tape_is_refused_or_tells_a_story_that_can_be_told(at: int, by
     whole = bytearray(zlib.decompress(tape().packed(2)))
     whole[at % len(whole)] = byte
     try:
-        story, calls, _, _ = unpack(zlib.compress(bytes(whole)), mods=2)
+        story, calls, *_ = unpack(zlib.compress(bytes(whole)), mods=2)
     except TapeError:
         return
     trace = modded()
@@ -106,7 +109,7 @@ words = st.sampled_from(["action", "mod", "event", "step", "tokens", "call", "te
 def test_what_a_host_says_its_mods_did_is_taken_or_left_out(entries: list[Any]) -> None:
     trace = modded()
     record = {"actions": entries, "logs": entries, "failures": entries}
-    trace.actions = actions_of(trace, record, [1])
-    trace.logs = logs_of(trace, record)
-    trace.failures = failures_of(trace, record)
+    trace.actions = actions_of(trace, record, [1, 99, -5], [1])
+    trace.logs = logs_of(trace, record, [1, 99, -5])
+    trace.failures = failures_of(trace, record, [1, 99, -5])
     assert Trace.decode(trace.encode()) is not None

@@ -30,7 +30,7 @@ class TracedMachine(Machine):
     @property
     def trace(self) -> Trace:
         """What is on the tape, with what the engine would have told of each draw."""
-        story, calls, times, _ = unpack(self.tape(), len(self.seats))
+        story, calls, times, *_ = unpack(self.tape(), len(self.seats))
         start = min(times, default=0)
         story.times = [time - start for time in times]
         for entry, origin in enumerate(story.origins):
