@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import vllm.envs as envs
@@ -35,6 +36,7 @@ from server.engine.sentinel import choose_sentinel
 from server.engine.session import ModFailure, Session, session_numbers
 from server.engine.slots import Slots
 from server.engine.spec import session_spec, with_ends
+from server.engine.unfinished import unfinished
 from server.traces.record import ModUse
 from server.traces.watching import UNOBSERVED, Observer
 
@@ -145,7 +147,8 @@ class ModEngine:
         place = place_of(arguments, arrival)
         if self._by_priority:
             arguments = {**arguments, "priority": queue_place(arguments)}
-        with self._observer.plain(request_id, prompt, params) as watch:
+        look = partial(unfinished, self._engine, request_id)
+        with self._observer.plain(request_id, prompt, params, look) as watch:
             params = watch.params or params
             async with (
                 self._slots.plain(place),

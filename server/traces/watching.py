@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Literal, Protocol
@@ -31,6 +31,25 @@ log = logging.getLogger("concordance.traces")
 LONGEST_ID = 180
 MAX_PENDING = 5_000
 """Finished requests that wait to be made traces of; those beyond are dropped and counted."""
+
+
+LOOK_SECONDS = 0.1
+"""After so long it is looked where the tokens of a whole answer are: a shorter one that is aborted
+has none in its trace."""
+
+
+class UnderWay(Protocol):
+    """A choice that has given no output yet."""
+
+    @property
+    def choice(self) -> int: ...
+    @property
+    def tokens(self) -> Callable[[], list[int]]: ...
+    @property
+    def text(self) -> Callable[[], str]: ...
+
+
+Look = Callable[[], Sequence[UnderWay]]
 
 
 class Keeps(Protocol):
@@ -65,12 +84,14 @@ class Observer:
         self._spool = spool
         self._thread = ThreadPoolExecutor(1, "traces")
 
-    def plain(self, request_id: str, prompt: Any, params: Any) -> PlainWatch | Nobody:
-        """Look on while vLLM runs a request by itself."""
+    def plain(
+        self, request_id: str, prompt: Any, params: Any, look: Look = tuple
+    ) -> PlainWatch | Nobody:
+        """Look on while vLLM runs a request by itself. look: finds the choices under way."""
         asked, level = self._asked()
         if level == "off":
             return NOBODY
-        return PlainWatch(self, asked, level, request_id, prompt, params)
+        return PlainWatch(self, asked, level, request_id, prompt, params, look)
 
     def session(
         self, request_id: str, index: int, prompt_text: str, params: Any, mods: list[ModUse]
@@ -158,8 +179,12 @@ class PlainWatch:
         request_id: str,
         prompt: Any,
         params: Any,
+        look: Look = tuple,
     ) -> None:
         self._observer, self._asked, self._level = observer, asked, level
+        self._look = look
+        self._looking: asyncio.TimerHandle | None = None
+        self._under_way: Sequence[UnderWay] = ()
         self._request_id, self._given = request_id, params
         self._kind = getattr(getattr(params, "output_kind", None), "name", "CUMULATIVE")
         self._prompt = prompt if isinstance(prompt, dict) else {}
@@ -169,11 +194,21 @@ class PlainWatch:
         """What the engine is to be asked with."""
 
     def __enter__(self) -> PlainWatch:
+        if self._kind == "FINAL_ONLY" and self._look is not tuple:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(LOOK_SECONDS, self._look_in)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+        for left in self._under_way:
+            if left.choice not in self._choices:
+                seen = self._begin(left.choice)
+                seen.took(left.tokens(), None, None)
+                seen.text = left.text()
         for index in range(max(1, getattr(self._given, "n", 1) or 1)):
             seen = self._choices.get(index) or self._begin(index)
             if not seen.finish_reason:
@@ -201,6 +236,10 @@ class PlainWatch:
                 if seen.finish_reason == "error":
                     seen.error = Error("the engine failed the request", "engine_error", 500)
                 _note_first_token(seen, output)
+
+    def _look_in(self) -> None:
+        """What the engine has, it forgets when the client goes away. This still holds it then."""
+        self._under_way = self._look()
 
     def _begin(self, index: int, output: Any = None) -> Seen:
         seen = self._observer.begin(self._asked, self._level, self._request_id, index, self._given)

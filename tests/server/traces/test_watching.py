@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 from mods.runtime.compile import Traits
 from mods.runtime.seat import LoadedMod
 from mods.sdk.events import Added, ForwardPass, Sampled
+from server.engine.unfinished import unfinished
 from server.traces.asked import Asked, current_asked
 from server.traces.live import Live
 from server.traces.record import ModUse
@@ -138,6 +141,34 @@ def test_a_client_that_goes_away_leaves_an_aborted_trace(
     trace = only(observer, kept)
     assert (trace.request.status, trace.request.finish_reason) == ("aborted", "abort")
     assert (trace.story.tokens, trace.request.final_text) == ([5], "a")
+
+
+async def test_a_whole_answer_that_is_aborted_leaves_what_there_was(
+    observer: Observer, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.traces.watching.LOOK_SECONDS", 0)
+    words = SimpleNamespace(output_token_ids=[5], output_text="a")
+    state = SimpleNamespace(detokenizer=words, request_index=0)
+    engine = SimpleNamespace(
+        output_processor=SimpleNamespace(
+            external_req_ids={"r": ["r-1"]}, request_states={"r-1": state}
+        )
+    )
+    params = SamplingParams(output_kind=WHOLE)
+    look = partial(unfinished, engine, "r")
+
+    async def leaves() -> None:
+        with observer.plain("r", {"prompt_token_ids": [1]}, params, look):
+            await asyncio.sleep(0.01)
+            words.output_token_ids, words.output_text = [5, 6], "ab"
+            del engine.output_processor.request_states["r-1"]
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await leaves()
+    trace = only(observer, kept)
+    assert (trace.request.status, trace.story.tokens) == ("aborted", [5, 6])
+    assert trace.request.final_text == "ab"
 
 
 def test_an_engine_that_fails_leaves_a_failed_trace(observer: Observer, kept: Kept) -> None:
