@@ -18,6 +18,7 @@ from mods.runtime.host.confine.terms import Terms
 from mods.runtime.host.pool import HostPool
 from mods.sdk.errors import HostError
 from server.api.entrance import Entrance
+from server.json_lines import JsonLines
 from server.mods.registry import StartupModError
 from server.quiet import Quiet
 from server.settings import Settings, SettingsError
@@ -89,7 +90,7 @@ async def _serve(settings: Settings, options: Namespace, run_dir: Path, quiet: Q
             try:
                 app = await build(settings, options, engine, pool, running)
                 quiet.restore()
-                _log_to_terminal(settings.log_level)
+                _log_to_terminal(settings.log_level, settings.log_format)
                 stopping = await _serve_http(app, sock, options)
             finally:
                 await running.aclose()
@@ -168,14 +169,21 @@ async def build(
     from server.constraints.routes import mount_constraints
     from server.engine.assembly import mod_engine
     from server.mods.caller import caller_of
+    from server.mods.keeping import ModKeeper
     from server.mods.registry import ModRegistry
     from server.mods.routes import ModsState
     from server.mods.routes import router as mod_routes
+    from server.traces.mounting import mount_traces
+    from server.traces.replay import Replayer
+    from server.traces.service import traces
 
     tasks = await engine.get_supported_tasks()
+    kept = await running.enter_async_context(
+        traces(settings, _served_name(options), _candidates(engine))
+    )
     with_mods: Any
     with_mods, admission = await running.enter_async_context(
-        mod_engine(engine, pool, settings.health_timeout_s, settings.jump_forward)
+        mod_engine(engine, pool, settings.health_timeout_s, settings.jump_forward, kept.observer)
     )
     keys = options.api_key or [key for key in [os.environ.pop("VLLM_API_KEY", "")] if key]
     options.api_key = None
@@ -193,9 +201,13 @@ async def build(
     app.include_router(health_routes)
     mount_constraints(app, admission)
     mount_generate(app)
+    mount_traces(app, kept)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
-    app.state.concordance_mods = ModsState(registry, check, pool.rehearse)
+    keeper = ModKeeper(kept.archive, registry, check)
+    kept.connected.append(keeper.restore)
+    app.state.concordance_mods = ModsState(registry, check, pool.rehearse, keeper)
+    app.state.concordance_replayer = Replayer(with_mods, registry, pool)
 
     def served_names() -> Iterable[str]:
         models = app.state.openai_serving_models
@@ -204,6 +216,19 @@ async def build(
 
     # Ours is the one guard: vLLM's own, over some routes, knows one spelling of a key only.
     return Entrance(app, registry, pool, served_names, caller_of, keys)
+
+
+def _served_name(options: Namespace) -> str:
+    named = getattr(options, "served_model_name", None)
+    return str(named[0] if isinstance(named, list) and named else named or options.model)
+
+
+def _candidates(engine: Any) -> int:
+    """How many of the likeliest tokens the engine tells of at most."""
+    from server.traces.finishing import TOP_TOKENS
+
+    most = getattr(engine.model_config, "max_logprobs", TOP_TOKENS)
+    return TOP_TOKENS if most < 0 else min(most, TOP_TOKENS)
 
 
 def _check_in(pool: HostPool) -> Any:
@@ -216,10 +241,16 @@ def _check_in(pool: HostPool) -> Any:
     return check
 
 
-def _log_to_terminal(level: str) -> None:
+def _log_to_terminal(level: str, form: str = "text") -> None:
     """Our own loggers, what mods print among them, beside the web server's access log."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s:     %(message)s"))
+    words = logging.Formatter("%(levelname)s:     %(message)s")
+    handler.setFormatter(JsonLines() if form == "json" else words)
+    if form == "json":
+        # The web server's own loggers have handlers of their own.
+        for name in ("uvicorn", "uvicorn.access"):
+            for other in logging.getLogger(name).handlers:
+                other.setFormatter(JsonLines())
     log.addHandler(handler)
     log.setLevel(level.upper())
     log.propagate = False

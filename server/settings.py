@@ -144,6 +144,22 @@ class Settings(BaseSettings):
         default=5.0, gt=0.0, description="How long the engine may make no progress and be healthy."
     )
     log_level: LogLevel = Field(default="info", description="debug, info, warning or error.")
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
+        default="text", description="text, or json: an object on each line."
+    )
+    trace: Annotated[Literal["off", "tokens", "full"], BeforeValidator(_lower)] = Field(
+        default="tokens",
+        description="What is kept of a request that does not say: off, tokens, full.",
+    )
+    spool_mb: int = Field(
+        default=1024, ge=1, description="How large the spool of traces may get, in MiB."
+    )
+    trace_days: int | None = Field(
+        default=None, ge=1, description="How many days of traces to keep; all if unset."
+    )
+    embedded_postgres: bool = Field(
+        default=True, description="Whether a Postgres is started where DATABASE_URL is unset."
+    )
     hf_token: SecretStr | None = Field(
         default=None, validation_alias="HF_TOKEN", description="For gated Hugging Face models."
     )

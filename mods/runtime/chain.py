@@ -11,10 +11,11 @@ from mods.sdk.actions import Action, AdjustedLogits, Noop
 
 @dataclass(frozen=True)
 class Answer:
-    """One mod's action at an event."""
+    """One mod's action at an event. call: the number of the call that it came of."""
 
     seat: Seat
     action: Action
+    call: int = -1
 
 
 @dataclass(frozen=True)

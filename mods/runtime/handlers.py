@@ -99,7 +99,7 @@ class Handlers:
             if seat.held is not None and type(event) is ForwardPass:
                 action = _at_held_temperature(action, seat.held)
             if action.rank:
-                answers.append(Answer(seat, action))
+                answers.append(Answer(seat, action, self._record.calls - 1))
         if not answers:
             return NOTHING
         outcome = combine(answers)
@@ -116,6 +116,7 @@ class Handlers:
             return NOOP
         builder = ActionBuilder(heard, self._tokenizer)
         self._record.calls += 1
+        before = self._record.seconds
         look_at(heard, self.transcript)
         self._begin(seat)
         try:
@@ -134,6 +135,7 @@ class Handlers:
             return self._blame(seat, heard, error)
         finally:
             self._end()
+            self._record.tape.called(seat.number, self._record.seconds - before)
             look_away(heard)
         if builder.holding is not None or builder.warmed:
             self._steer(seat, heard, builder)
@@ -182,6 +184,7 @@ class Handlers:
                 tokens=[],
                 n=None,
                 overridden=False,
+                call=self._record.calls - 1,
                 temperature=builder.held,
             )
 
@@ -190,7 +193,13 @@ class Handlers:
             f"mod {seat.name!r} waited longer than its hard deadline of {self._deadline(seat):g} s"
             f" in one call, at {event.name} (step {event.step})"
         )
-        self._record.failure(mod=seat.name, event=event.name, step=event.step, message=message)
+        self._record.failure(
+            mod=seat.name,
+            event=event.name,
+            step=event.step,
+            message=message,
+            call=self._record.calls - 1,
+        )
         return HostError(message)
 
     def _blame(self, seat: Seat, event: Event, error: BaseException) -> Action:
@@ -203,6 +212,7 @@ class Handlers:
             error=type(error).__name__,
             message=message,
             traceback="".join(traceback.format_exception(error)[-12:]),
+            call=self._record.calls - 1,
         )
         if seat.mod.traits.on_error == "ignore":
             return Noop()
@@ -226,6 +236,7 @@ class Handlers:
                 tokens=list(getattr(answer.action, "tokens", ())),
                 n=getattr(answer.action, "n", None),
                 overridden=id(answer) in lost,
+                call=answer.call,
             )
 
 

@@ -36,6 +36,7 @@ from mods.runtime.output import FORCED, SAMPLED, Output
 from mods.runtime.record import Record
 from mods.runtime.seat import LoadedMod, Seat
 from mods.runtime.spans import Matchers
+from mods.runtime.tape import NOBODY
 from mods.sdk.actions import (
     Action,
     AdjustedLogits,
@@ -205,6 +206,10 @@ class Machine:
                 self._answer = Fail(closed.status, closed.type, str(closed), self.output.usage())
         return self.record.as_dict()
 
+    def tape(self) -> bytes:
+        """What happened, token by token, packed."""
+        return self.record.tape.packed(self.step)
+
     @property
     def floor(self) -> int:
         """How many of the engine's output tokens no mod may take back, so that a stream may show.
@@ -251,7 +256,12 @@ class Machine:
         output.engine_has(token)
         if self._next is None:
             self._spend(1)
-            await self._sampled(token)
+            self.record.tape.drew(token, self._round)
+            try:
+                await self._sampled(token)
+            except BaseException:
+                self.record.tape.never_came()
+                raise
             output.meet(token)
 
     async def _run_rounds(self, logits: FloatRow | None) -> None:
@@ -375,6 +385,7 @@ class Machine:
         if isinstance(action, Noop):
             return await self._enter([token], None)
         self.output.drop_pending()
+        self.record.tape.erase(1)
         if isinstance(action, ForceTokens):
             await self._enter(action.tokens, seat)
         elif isinstance(action, Backtrack):
@@ -432,6 +443,7 @@ class Machine:
             self.constraints.wake_all()
         self._cut_off(run[len(entered) :])
         if seat is not None:
+            self.record.tape.forced(entered, seat.number, self._round)
             self._spend(len(entered))
         return entered, end
 
@@ -467,11 +479,13 @@ class Machine:
             usage.erased,
             self.budget.spent,
         )
+        self.record.tape.asks()
         for seat in self.seats:
             with suppress(ModError):
                 await self.handlers.call(seat, event)
 
     def _ask(self, event: Event) -> Coroutine[Any, Any, Outcome]:
+        self.record.tape.asks()
         return self.handlers.ask(event)
 
     @property
@@ -521,6 +535,7 @@ class Machine:
             for token in action.tokens:
                 self.output.add(token, FORCED if seat is None else seat.number + 1)
                 self.constraints.take(True)
+            self.record.tape.replaced(action.tokens, seat.number if seat else NOBODY, self._round)
             self.constraints.check_whole()
             self._finish(End("stop"), replaced=True)
         elif isinstance(action, ToolCalls):
@@ -562,6 +577,7 @@ class Machine:
         return any(seat.reads_logits for seat in self.seats)
 
     def _cut(self, length: int) -> None:
+        self.record.tape.erase(len(self.output) - length)
         self.output.cut(length)
         self.constraints.cut()
 
@@ -570,8 +586,10 @@ class Machine:
         run = self.constraints.forced()
         if len(run) < self.spec.prefill_run:
             return False
-        for token in run:
+        self.record.tape.asks()  # as if its run were told: there is nobody to tell
+        for place, token in enumerate(run):
             self.output.add(token, FORCED)
+            self.record.tape.jumped(token, place, self._round)
             self.constraints.take(True)
             self._spend(1)
             end = self.ends.at(self.output.tokens)

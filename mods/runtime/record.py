@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+
+from mods.runtime.tape import Tape
 
 MAX_ENTRIES = 10_000
 """Entries kept of each kind; past that they are counted, not kept."""
@@ -21,15 +24,19 @@ class Record:
     seconds: float = 0.0
     """Time in handlers' own code."""
     dropped: int = 0
+    tape: Tape = field(default_factory=Tape)
 
-    def action(self, **entry: Any) -> None:
-        self._keep(self.actions, entry)
+    def action(self, *, call: int = -1, **entry: Any) -> None:
+        """call: the number of the call that it came of, -1 if of none."""
+        self._keep(self.actions, entry, self.tape.action_calls, call)
 
-    def failure(self, **entry: Any) -> None:
-        self._keep(self.failures, entry)
+    def failure(self, *, call: int = -1, **entry: Any) -> None:
+        self._keep(self.failures, entry, self.tape.failure_calls, call)
 
     def log(self, mod: str, text: str) -> None:
-        self._keep(self.logs, {"mod": mod, "text": text[:4096]})
+        self._keep(
+            self.logs, {"mod": mod, "text": text[:4096]}, self.tape.log_calls, self.calls - 1
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -41,9 +48,12 @@ class Record:
             "dropped": self.dropped,
         }
 
-    def _keep(self, entries: list[dict[str, Any]], entry: dict[str, Any]) -> None:
+    def _keep(
+        self, entries: list[dict[str, Any]], entry: dict[str, Any], calls: array[int], call: int
+    ) -> None:
         if len(entries) < MAX_ENTRIES:
             entries.append(entry)
+            calls.append(call)
         else:
             self.dropped += 1
 

@@ -27,10 +27,11 @@ from server.api.shapes import Shape, has_shape, shape_of
 from server.api.upfront import Upfront
 from server.engine.call import Call, current_call
 from server.mods.registry import ModRegistry
+from server.traces.asked import LEVELS, Asked, current_asked
 
 _REFUSED = {"use_beam_search": "beam search", "background": "background responses"}
 
-_OURS = ("mods", "stream_removed", "mod_record")
+_OURS = ("mods", "stream_removed", "mod_record", "trace")
 """Fields of the body that vLLM does not know."""
 
 _ONLY_TEXT = ("/tokenize", "/count_tokens", "/render", "/derender")
@@ -40,12 +41,19 @@ _ONLY_TEXT = ("/tokenize", "/count_tokens", "/render", "/derender")
 _CONSTRAINS = (b'"response_format"', b'"structured_outputs"', b'"tool_choice"', b'"format"')
 """What a body contains if it asks for a constraint."""
 
+_NOT_FOR_MODELS = ("/v1/mods", "/sdk", "/v1/ingest", "/logs")
+"""Beginnings of routes whose bodies name no mods to run, and may be large."""
+
 _OPEN = ("/health", "/healthz", "/ping")
 """What answers without a key: nothing but whether the server lives."""
 
 
 class BadRequestError(Exception):
-    """The body asks for mods in a way that cannot be understood."""
+    """The body asks for what is ours in a way that cannot be understood. field: of the body."""
+
+    def __init__(self, message: str, field: str = "mods") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Entrance:
@@ -68,8 +76,7 @@ class Entrance:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._admits(scope):
-            refusal = error_response(401, "unauthorized", "a valid API key is needed")
-            await refusal(scope, receive, send)
+            await _refuse_key(scope, receive, send)
             return
         if not _may_name_mods(scope):
             await self._app(scope, receive, send)
@@ -80,9 +87,12 @@ class Entrance:
         if any(mark in body for mark in _CONSTRAINS):
             body, scope, send = _held_to_tools(body), _with_length(scope), Upfront(send)
         try:
+            asked, body = _asked(Request(scope), self._caller_of(Request(scope)), body)
+            current_asked.set(asked)
             found = _find_mods(body, self._served_names())
             if found is None:
-                await self._app(scope, _replay(body, receive), send)
+                same = scope if asked.level is None else _with_length(scope)
+                await self._app(same, _replay(body, receive), send)
                 return
             content, base, names = found
             rewritten = _rewritten(content, base)
@@ -97,7 +107,9 @@ class Entrance:
                 )
             call = await self._call(Request(scope), content, names)
         except BadRequestError as error:
-            await error_response(400, "BadRequestError", str(error), "mods")(scope, receive, send)
+            await error_response(400, "BadRequestError", str(error), error.field)(
+                scope, receive, send
+            )
         except ModError as error:
             await error_response(error.status, error.type, str(error), "model")(
                 scope, receive, send
@@ -111,7 +123,7 @@ class Entrance:
 
         In front of everything: vLLM itself guards only some of its routes.
         """
-        if scope["type"] != "http" or not self._keys or scope["path"] in _OPEN:
+        if scope["type"] == "lifespan" or not self._keys or scope["path"] in _OPEN:
             return True
         headers = Headers(scope=scope)
         given = headers.get("x-user-api-key") or headers.get("authorization", "")[len("Bearer ") :]
@@ -147,13 +159,42 @@ class Entrance:
             current_call.reset(token)
 
 
+async def _refuse_key(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": "an API key is needed"})
+        return
+    refusal = error_response(401, "unauthorized", "a valid API key is needed")
+    await refusal(scope, receive, send)
+
+
 def _may_name_mods(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] != "POST":
         return False
-    if scope["path"].startswith("/v1/mods") or scope["path"] == "/sdk":
+    if scope["path"].startswith(_NOT_FOR_MODELS):
         return False
     kind = next((v for k, v in scope["headers"] if k == b"content-type"), b"application/json")
     return b"json" in kind.lower()
+
+
+def _asked(request: Request, caller: str, body: bytes) -> tuple[Asked, bytes]:
+    """What the trace is to know, and the body as the rest may see it: without `trace`.
+
+    Most bodies name no `trace`, and are not even parsed here.
+    """
+    chosen = "x-request-id" in request.headers or b'"request_id"' in body
+    asked = Asked(request.url.path, caller, body, chosen_id=chosen)
+    if b'"trace"' not in body:
+        return asked, body
+    content = asked.content
+    if "trace" not in content:
+        return asked, body
+    level = content.pop("trace")
+    if level not in LEVELS:
+        raise BadRequestError(
+            f"trace must be one of {', '.join(LEVELS)}, got {level!r:.80}", "trace"
+        )
+    asked.level = level
+    return asked, json.dumps(content).encode()
 
 
 async def _read_body(receive: Receive) -> bytes | None:

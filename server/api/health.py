@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from vllm.v1.engine.exceptions import EngineDeadError
@@ -12,7 +14,7 @@ router = APIRouter()
 @router.get("/health")
 @router.get("/healthz")
 async def health(request: Request) -> JSONResponse:
-    """200 with what runs, which models, and what holds of the sandbox; or 503 with the reason."""
+    """200 with what runs, which models, traces and the sandbox; or 503 with the reason."""
     state = request.app.state
     try:
         await state.engine_client.check_health()
@@ -20,5 +22,8 @@ async def health(request: Request) -> JSONResponse:
         reason = str(error.__cause__ or (error.args[-1] if error.args else error))
         return JSONResponse({"status": "unhealthy", "reason": reason}, status_code=503)
     models = [model.name for model in state.openai_serving_models.base_model_paths]
-    told = {"status": "ok", "backend": state.concordance_backend, "models": models}
+    told: dict[str, Any] = {"status": "ok", "backend": state.concordance_backend, "models": models}
+    kept = getattr(state, "concordance_traces", None)
+    if kept is not None:
+        told["traces"] = kept.health()
     return JSONResponse({**told, "sandbox": state.concordance_sandbox})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -35,7 +35,7 @@ class ModService:
             trust_env=address.hostname not in _LOOPBACK,  # no proxy on the way to this machine
         )
 
-    def __enter__(self) -> ModService:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

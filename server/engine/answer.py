@@ -65,6 +65,11 @@ class Answer:
         """What the engine says of its prompt is not about the client's."""
         self._prompt_replaced = True
 
+    @property
+    def shown(self) -> str:
+        """The text that was given out."""
+        return self._shown
+
     def show(self, floor: int, judged: bool) -> RequestOutput | None:
         """What may be given out now that the engine has gone on; None if nothing new.
 

@@ -18,16 +18,17 @@ from server.constraints.triers import Triers
 from server.engine.client import ModEngine
 from server.engine.grammars import EngineGrammars, GrammarLink
 from server.engine.local import LocalHost
+from server.traces.watching import UNOBSERVED, Observer
 
 
 @asynccontextmanager
 async def mod_engine(
-    engine: Any, pool: HostPool, health_timeout: float, jumps: bool
+    engine: Any, pool: HostPool, health_timeout: float, jumps: bool, observer: Observer = UNOBSERVED
 ) -> AsyncIterator[tuple[ModEngine, Admission]]:
     """Stops what it started when the context ends.
 
     health_timeout: seconds. jumps: whether tokens that a constraint leaves no choice about may
-    enter unsampled.
+    enter unsampled. observer: makes the traces.
     """
     tokens = model_tokens(engine)
     source = VocabularySource.of(engine.renderer.tokenizer, tokens.width, tokens.ends)
@@ -38,7 +39,7 @@ async def mod_engine(
     await admission.start()
     try:
         grammars = EngineGrammars(admission, link)
-        yield ModEngine(engine, grammars, local, health_timeout, jumps), admission
+        yield ModEngine(engine, grammars, local, health_timeout, jumps, observer), admission
     finally:
         link.close()
         await admission.stop()

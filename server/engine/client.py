@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import vllm.envs as envs
@@ -35,6 +36,9 @@ from server.engine.sentinel import choose_sentinel
 from server.engine.session import ModFailure, Session, session_numbers
 from server.engine.slots import Slots
 from server.engine.spec import session_spec, with_ends
+from server.engine.unfinished import unfinished
+from server.traces.record import ModUse
+from server.traces.watching import UNOBSERVED, Observer
 
 _NOT_OURS = ("reasoning_ended", "reasoning_parser_kwargs", "prompt_text")
 """Arguments of `generate` that only matter for vLLM's own structured outputs and logs."""
@@ -58,10 +62,12 @@ class ModEngine:
         local: LocalHost,
         health_timeout: float = 5.0,
         jumps: bool = True,
+        observer: Observer = UNOBSERVED,
     ) -> None:
         """local: runs sessions without mods. jumps: whether tokens that a constraint leaves no
-        choice about may enter unsampled."""
+        choice about may enter unsampled. observer: makes the traces."""
         self._engine, self._grammars, self._local = engine, grammars, local
+        self._observer = observer
         self._jumps = jumps
         self._tokenizer = engine.renderer.tokenizer
         self._vocabulary = engine.model_config.get_vocab_size()
@@ -141,12 +147,16 @@ class ModEngine:
         place = place_of(arguments, arrival)
         if self._by_priority:
             arguments = {**arguments, "priority": queue_place(arguments)}
-        async with (
-            self._slots.plain(place),
-            aclosing(self._engine.generate(prompt, params, request_id, **arguments)) as outputs,
-        ):
-            async for output in outputs:
-                yield output
+        look = partial(unfinished, self._engine, request_id)
+        with self._observer.plain(request_id, prompt, params, look) as watch:
+            params = watch.params or params
+            async with (
+                self._slots.plain(place),
+                aclosing(self._engine.generate(prompt, params, request_id, **arguments)) as outputs,
+            ):
+                async for output in outputs:
+                    watch.saw(output)
+                    yield output
 
     async def _run(
         self,
@@ -190,7 +200,11 @@ class ModEngine:
             params = params.clone()
             params.seed = (params.seed or 0) + index
         spec = self._spec(given.request_id, call, list(prompt), params, constrained)
-        return Session(given, call, spec, params, index, choice, self._in_background)
+        used = [ModUse(package.name, package.digest) for package in call.mods]
+        watch = self._observer.session(
+            given.request_id, index, given.prompt_text or "", params, used
+        )
+        return Session(given, call, spec, params, index, choice, self._in_background, watch)
 
     async def _constrained(
         self, prompt: list[int], params: SamplingParams, call: Call, ended: bool | None

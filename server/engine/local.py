@@ -47,9 +47,14 @@ class LocalHost:
     ) -> Next:
         return self._machines[session].tail(segment, position, token, earlier)
 
-    async def close(self, session: int, reason: str, tells: bool = False) -> dict[str, Any]:
+    async def close(
+        self, session: int, reason: str, tells: bool = False, traces: bool = False
+    ) -> dict[str, Any]:
         machine = self._machines.pop(session, None)
-        return machine.close(reason) if machine is not None else {}
+        if machine is None:
+            return {}
+        record = machine.close(reason)
+        return {**record, "tape": machine.tape()} if traces else record
 
     def floor(self, session: int) -> int:
         machine = self._machines.get(session)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from prometheus_client import Counter, Gauge
 
 SESSIONS = Counter("concordance_sessions", "Sessions with mods, by how they ended.", ["outcome"])
 SEGMENTS = Counter("concordance_segments", "vLLM requests that sessions with mods were made of.")
 LATE = Counter("concordance_late_segments", "Segments ended because mods missed the soft deadline.")
 TOKENS = Counter("concordance_tokens", "Tokens of sessions with mods, by origin.", ["origin"])
+MOD_CALLS = Counter("concordance_mod_calls", "Calls of mods' handlers.")
+MOD_SECONDS = Counter("concordance_mod_seconds", "Seconds in mods' own code.")
 RUNNING = Gauge("concordance_sessions_running", "Sessions with mods that are under way.")
 QUEUED = Gauge("concordance_requests_queued", "Requests that wait for a place in the engine.")
+
+
+def count_calls(record: Mapping[str, Any]) -> None:
+    """What a closed session's host says of its mods' calls; a stranger's word, so it is bounded."""
+    for counter, name, most in ((MOD_CALLS, "calls", 1e7), (MOD_SECONDS, "seconds", 1e5)):
+        value = record.get(name)
+        if isinstance(value, (int, float)) and 0 <= value <= most:
+            counter.inc(value)

@@ -11,6 +11,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 
 from mods.runtime.decisions import Resume
 from processors.rows import Penalties, SegmentArgs
+from server.traces.watching import with_candidates
 
 
 class SegmentParams:
@@ -27,8 +28,10 @@ class SegmentParams:
         seed: int,
         streams: bool,
         reasoning_end: int | None = None,
+        candidates: int = 0,
     ) -> None:
-        self._params = params
+        """candidates: how many of the likeliest tokens to ask for, whatever the client asked."""
+        self._params, self._candidates = params, candidates
         self._kind = RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY
         self._seed = seed
         self._host, self._session, self._sentinel = host, session, sentinel
@@ -57,6 +60,7 @@ class SegmentParams:
         params.stop_token_ids = [*(params.stop_token_ids or ()), self._sentinel]
         params._all_stop_token_ids = {*params._all_stop_token_ids, self._sentinel}
         params.detokenize = params.num_logprobs is not None
+        params = with_candidates(params, self._candidates)
         params.presence_penalty = params.frequency_penalty = 0.0
         params.repetition_penalty = 1.0
         params.bad_words, params._bad_words_token_ids = [], None

@@ -28,6 +28,7 @@ from server.engine.given import Given
 from server.engine.local import LocalHost
 from server.engine.segment import SegmentParams
 from server.engine.slots import Slot
+from server.traces.watching import SessionWatch
 
 mods_log = logging.getLogger("concordance.mods")
 
@@ -57,9 +58,11 @@ class Session:
         index: int,
         choice: int,
         background: Callable[[Coroutine[Any, Any, Any]], None],
+        watch: SessionWatch | None = None,
     ) -> None:
+        """watch: sees everything for the trace."""
         self._given, self._call, self._spec, self._choice = given, call, spec, choice
-        self._background = background
+        self._background, self._watch, self._asked = background, watch, params
         self._prompt = spec.prompt
         self._max_tokens = spec.max_tokens
         self._answer = Answer(given, call, spec.prompt, params, index, choice)
@@ -79,6 +82,7 @@ class Session:
             params.seed if params.seed is not None else spec.session,
             self._answer.streams or self._follows,
             spec.reasoning_end,
+            watch.candidates if watch is not None else 0,
         )
 
     async def outputs(self) -> AsyncGenerator[RequestOutput, None]:
@@ -109,6 +113,10 @@ class Session:
             if self._call.wants_record:
                 self._call.choices[self._choice].record = await self._close(reason)
             yield last
+        except Exception as error:
+            if self._watch is not None:
+                self._watch.broke(error)
+            raise
         finally:
             metrics.RUNNING.dec()
             metrics.SESSIONS.labels(outcome=reason).inc()
@@ -126,7 +134,12 @@ class Session:
         Returns what they did; nothing the second time.
         """
         tells = self._call.wants_record
-        record = await self._call.host.close(self._spec.session, reason, tells)
+        watch = self._watch
+        record = await self._call.host.close(self._spec.session, reason, tells, watch is not None)
+        metrics.count_calls(record)
+        if watch is not None:
+            answer, spec = self._answer, self._spec
+            watch.closed(record, spec.prompt, self._prompt, answer.tokens, answer.shown)
         for line in record.get("logs", ()):
             mods_log.info("%s [%s] %s", self._spec.request_id, line["mod"], line["text"])
         for failure in record.get("failures", ()):
@@ -197,6 +210,9 @@ class Session:
         )
         async with aclosing(generator) as outputs:
             async for output in outputs:
+                if self._watch is not None:
+                    completion, place = output.outputs[0], len(self._answer.tokens)
+                    self._watch.took(completion, place, output.num_cached_tokens, self._asked)
                 self._answer.take(output)
                 reason = output.outputs[0].finish_reason
                 if reason == "error":
@@ -229,11 +245,15 @@ class Session:
                 step = Fail(error.status, error.type, str(error), Usage())
             else:
                 self._call.choices[self._choice] = Choice(step.usage, step.tool_calls)
+                if self._watch is not None:
+                    self._watch.finished(output, step.tool_calls, step.reason)
                 for origin in ("sampled", "forced", "erased"):
                     metrics.TOKENS.labels(origin=origin).inc(getattr(step.usage, origin))
                 return output
         assert isinstance(step, Fail)
         self._call.failure = self._call.failure or step
+        if self._watch is not None:
+            self._watch.failed(step.status, step.type, step.message)
         raise ModFailure(step)
 
     def _floor(self, step: Next) -> int:

@@ -16,6 +16,7 @@ from mods.sdk.errors import HostError, ModError
 from server.mods.caller import caller_of
 from server.mods.dry_run import DryRun, DryRunReply, reply_of
 from server.mods.errors import ModRoute
+from server.mods.keeping import ModKeeper
 from server.mods.models import (
     Deleted,
     ErrorReply,
@@ -51,6 +52,7 @@ class ModsState:
     registry: ModRegistry
     check: Check
     rehearse: Rehearse = _nowhere
+    keeper: ModKeeper | None = None
 
 
 def _state(request: Request) -> ModsState:
@@ -74,6 +76,8 @@ async def register_mod(
     package = await read_package(upload.model_dump(exclude_none=True))
     traits = await _loaded(state, package, state.registry.shared(caller))
     replaced = state.registry.register(caller, package, traits)
+    if state.keeper is not None:
+        await state.keeper.registered(caller, package)
     response.status_code = 200 if replaced else 201
     mod = _told(state.registry, caller, state.registry.get(caller, package.name))
     return RegisteredReply(**mod.model_dump(), replaced=replaced)
@@ -96,6 +100,8 @@ async def show_mod(name: str, state: State, caller: Caller, source: bool = False
 async def delete_mod(name: str, state: State, caller: Caller) -> Deleted:
     """Forget a mod. Requests that already run with it go on."""
     state.registry.delete(caller, name)
+    if state.keeper is not None:
+        await state.keeper.deleted(caller, name)
     return Deleted(name=name)
 
 
@@ -118,6 +124,8 @@ async def share_modules(
     """Keep helper modules that your mods may import. They are never written to disk."""
     files = shared_files(upload.model_dump(exclude_none=True))
     response.status_code = 200 if state.registry.share(caller, files) else 201
+    if state.keeper is not None:
+        await state.keeper.shared(caller, files)
     return SharedList(data=files_of(dict(state.registry.shared(caller))))
 
 

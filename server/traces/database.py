@@ -41,7 +41,7 @@ class Database:
         with _in_our_words():
             pool = await asyncpg.create_pool(
                 url,
-                min_size=1,
+                min_size=0,  # asyncpg restores a floor by itself, and complains while it cannot
                 max_size=connections,
                 timeout=10,
                 command_timeout=patience,
@@ -103,5 +103,6 @@ def _in_our_words() -> Iterator[None]:
         if isinstance(error, ValueError):
             raise RefusedError(f"Postgres: {error}") from error
         raise AwayError(f"Postgres: {error}") from error
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, asyncpg.InternalClientError) as error:
+        # The last is asyncpg's, of a connection that broke while it was busy.
         raise AwayError(f"Postgres: {error or type(error).__name__}") from error

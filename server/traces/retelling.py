@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from server.traces.record import Candidate, Event, Request
+from server.traces.record import MAX_COUNT, Candidate, Event, Request
 from server.traces.story import FORCED_MORE, NOBODY, OUTPUT, SAMPLED, STAYED, Story
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -134,7 +134,8 @@ class _Gathering:
     def take(self, number: int, event: Event) -> None:
         time = self._since_start(event.created_at)
         if event.event_type == "ForwardPass":
-            self.story.forward_passes = max(self.story.forward_passes, event.step + 1)
+            rounds = min(event.step + 1, MAX_COUNT)
+            self.story.forward_passes = max(self.story.forward_passes, rounds)
             self._forward = event
         elif event.event_type == "Sampled":
             self._draw(event, time)

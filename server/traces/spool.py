@@ -68,7 +68,7 @@ class Spool:
         self._waiting: list[Item] = []
         self._waiting_bytes = 0
         self._closing = False
-        self._wake = threading.Condition()
+        self._wake = threading.Condition()  # its lock may be taken again by who has it
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
         self._thread.start()
 
@@ -92,6 +92,12 @@ class Spool:
             self._wake.notify()
         return kept
 
+    def drop(self, cause: str) -> None:
+        """Count a trace that will not come."""
+        with self._wake:
+            self.counts.appended += 1
+            self.counts.dropped[cause] += 1
+
     def close(self) -> None:
         """Write what waits, seal, and give the folder up. Safe to call twice."""
         with self._wake:
@@ -106,9 +112,7 @@ class Spool:
         return size_of(path for _, path in segments(self.folder))
 
     def _refuse(self, kept: Future[bool], cause: str) -> Future[bool]:
-        with self._wake:
-            self.counts.appended += 1
-            self.counts.dropped[cause] += 1
+        self.drop(cause)
         kept.set_result(False)
         return kept
 

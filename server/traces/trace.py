@@ -76,7 +76,7 @@ class Trace(Struct, omit_defaults=True, kw_only=True):
         request = record.request
         story = story_of(record.events, request)
         trace = cls(request=request, story=story, logs=record.mod_logs, actions=record.actions)
-        if not record.events or events_of(story, request) != record.events:
+        if not _may_follow(story, record) or events_of(story, request) != record.events:
             trace.events = record.events
         places = {mod.name: place for place, mod in reversed(list(enumerate(request.mods)))}
         for call in record.mod_calls:
@@ -147,6 +147,12 @@ class Trace(Struct, omit_defaults=True, kw_only=True):
 
 
 _msgpack = msgspec.msgpack.Decoder(Trace)
+
+
+def _may_follow(story: Story, record: Record) -> bool:
+    """Whether it is worth telling the events of a story, of which each round is at least one: one
+    who sends a single event of step two billion must not make us tell that many."""
+    return 0 < story.forward_passes + 2 <= len(record.events)
 
 
 def _micros(milliseconds: float | None) -> int | None:

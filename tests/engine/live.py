@@ -87,6 +87,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _own(home: Path) -> dict[str, str]:
+    """Traces stay in the spool, but where a test asks for a Postgres."""
+    return {"CONCORDANCE_HOME": str(home), "CONCORDANCE_EMBEDDED_POSTGRES": "false"}
+
+
 @contextmanager
 def serving(home: Path, *options: str, **environment: str) -> Iterator[Live]:
     """Start `concai serve` with these options, wait until it is healthy, stop it afterwards."""
@@ -99,7 +104,7 @@ def serving(home: Path, *options: str, **environment: str) -> Iterator[Live]:
             command,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "CONCORDANCE_HOME": str(home), **environment},
+            env={**os.environ, **_own(home), **environment},
             start_new_session=True,
         )
     live = Live(f"http://127.0.0.1:{port}", process, log)

@@ -67,7 +67,7 @@ def _record_frame(answer: Closed, reason: str) -> bytes:
         record = _plain(answer.record)
         while True:
             try:
-                return frame(Closed(answer.id, record), MAX_ANSWER)
+                return frame(Closed(answer.id, record, answer.tape), MAX_ANSWER)
             except FrameTooLongError:
                 _shed(record)
     except _UNSENDABLE:

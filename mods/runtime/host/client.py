@@ -162,16 +162,19 @@ class Host:
         )
         return answer
 
-    async def close(self, session: int, reason: str, tells: bool = False) -> dict[str, Any]:
+    async def close(
+        self, session: int, reason: str, tells: bool = False, traces: bool = False
+    ) -> dict[str, Any]:
         """End a session and give its record; {} if it is closed already or the host has ended.
 
-        tells: with its output, as `output`: a `Piece` for each token.
+        tells: with its output, as `output`: a `Piece` for each token. traces: with the tape,
+        packed, as `tape`: a stranger's word, to be checked when it is read.
         """
         if session not in self.sessions:
             return {}
         try:
             record: dict[str, Any] = await self._call(
-                lambda number: Close(number, session, reason, tells), session, Closed
+                lambda number: Close(number, session, reason, tells, traces), session, Closed
             )
         except HostError:
             return {}
@@ -290,7 +293,8 @@ class Host:
 
     def _result(self, session: int, message: Reply | Closed) -> Any:
         if isinstance(message, Closed):
-            return fit_record(message.record)
+            record = fit_record(message.record)
+            return {**record, "tape": message.tape} if message.tape else record
         spec = self._specs.get(session)
         if spec is not None:
             check_reply(spec, message)

@@ -127,13 +127,14 @@ class Close(msgspec.Struct, frozen=True, array_like=True, tag=7):
     """The session is over; answered by `Closed`.
 
     reason: what `Finished` says if nothing else. tells: whether the record is to have the output,
-    token by token with the mod that each is from.
+    token by token with the mod that each is from. traces: whether the answer is to have the tape.
     """
 
     id: int
     session: int
     reason: str
     tells: bool = False
+    traces: bool = False
 
 
 # host → API
@@ -164,10 +165,14 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag=10):
 
 
 class Closed(msgspec.Struct, frozen=True, array_like=True, tag=11):
-    """What the session's mods did and said; empty for a session that the host does not know."""
+    """What the session's mods did and said; empty for a session that the host does not know.
+
+    tape: what happened token by token, packed (`mods.runtime.tape`), if it was asked for.
+    """
 
     id: int
     record: dict[str, Any]
+    tape: bytes = b""
 
 
 # API → zygote

@@ -218,7 +218,8 @@ class Sessions:
             record = await place.machine.closing(message.reason)
             if message.tells:
                 record["output"] = pieces_of(place.machine)
-            return Closed(message.id, record)
+            tape = place.machine.tape() if message.traces else b""
+            return Closed(message.id, record, tape)
         except BaseException as error:
             return Closed(message.id, {"failures": [{"message": unexpected(error)}]})
 

@@ -61,7 +61,7 @@ class Session:
             spec_for("hello", max_tokens), [spy, *(script.mod() for script in chain)]
         )
         self.machine = machines[0]
-        self.trace = machines[0].trace
+        self.trace = self.machine.trace
 
     @property
     def events(self) -> list[Told]:

@@ -59,3 +59,14 @@ def test_a_trace_is_small() -> None:
     trace.story.forward_passes = 1000
     assert len(trace.encode()) < 20_000
     assert len(trace.record().to_json()) > 200_000
+
+
+def test_an_event_of_a_step_that_nobody_reaches_costs_nothing() -> None:
+    """Two billion rounds are not told of, only because somebody names the last."""
+    body = (
+        b'{"request": {"request_id": "r", "created_at": "2024-05-01T00:00:00Z"}, "events":'
+        b' [{"event_type": "ForwardPass", "step": 2147483647}]}'
+    )
+    trace = Trace.from_json(body)
+    assert [event.step for event in trace.record().events] == [2147483647]
+    assert Trace.decode(trace.encode()).record().to_json() == trace.record().to_json()

@@ -84,8 +84,8 @@ def oracle(loop: ReferenceLoop, question: str, *sources: str, **params: Any) -> 
 def test_health_says_which_backend_it_is_and_no_engine_runs_beside_it(server: Live) -> None:
     for path in ("/health", "/healthz"):
         answer = httpx.get(server.url + path).json()
-        told = {name: answer[name] for name in ("status", "backend", "models")}
-        assert told == {"status": "ok", "backend": "huggingface", "models": [MODEL]}
+        told = {"status": "ok", "backend": "huggingface", "models": [MODEL]}
+        assert told.items() <= answer.items()
     assert server.engine_processes() == set()
 
 

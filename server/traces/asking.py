@@ -1,0 +1,83 @@
+"""The query of a list of traces: filters and order, read and checked by name."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, get_args, get_type_hints
+
+from server.traces.routing import FilterError
+from server.traces.search import SORTS, Filters
+
+STATUSES = ("done", "failed", "aborted")
+FILTERS = (*(each.name for each in fields(Filters) if each.name != "favourite_of"), "favourite")
+"""The names of all filters. `favourite=true` keeps the caller's own."""
+
+_TYPES: dict[str, Any] = {
+    name: next(kind for kind in get_args(hint) if kind is not types.NoneType)
+    for name, hint in get_type_hints(Filters).items()
+}
+
+
+def filters_of(query: Mapping[str, str], caller: str) -> Filters:
+    """Raises `FilterError`; names that are no filters are passed over."""
+    given: dict[str, Any] = {
+        name: _value(name, query[name]) for name in FILTERS if name in query and name in _TYPES
+    }
+    if given.get("status", STATUSES[0]) not in STATUSES:
+        raise FilterError("status", f"status must be one of {', '.join(STATUSES)}")
+    if _flag(query.get("favourite", "false")):
+        given["favourite_of"] = caller
+    return Filters(**given)
+
+
+def sort_of(query: Mapping[str, str]) -> str:
+    """The name of the order. Raises `FilterError`."""
+    sort = query.get("sort", "newest")
+    if sort not in SORTS:
+        raise FilterError("sort", f"sort must be one of {', '.join(SORTS)}, got {sort!r:.80}")
+    return sort
+
+
+def limit_of(query: Mapping[str, str], default: int, most: int) -> int:
+    """How many at most. Raises `FilterError`."""
+    limit = _number("limit", query.get("limit", str(default)), int)
+    if not 1 <= limit <= most:
+        raise FilterError("limit", f"limit must be from 1 to {most}, got {limit}")
+    return int(limit)
+
+
+def moment_of(name: str, text: str) -> datetime:
+    """ISO 8601; without a zone it is UTC. Raises `FilterError`."""
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        raise FilterError(
+            name, f"{name} must be a time such as 2026-03-01T12:00:00Z, got {text!r:.80}"
+        ) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _value(name: str, text: str) -> Any:
+    kind = _TYPES[name]
+    if kind is datetime:
+        return moment_of(name, text)
+    return text if kind is str else _number(name, text, kind)
+
+
+def _number(name: str, text: str, kind: type[int] | type[float]) -> Any:
+    try:
+        number = kind(text)
+    except ValueError:
+        number = None
+    if number is None or not abs(number) < 2**31:
+        raise FilterError(name, f"{name} must be a number, got {text!r:.80}")
+    return number
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise FilterError("favourite", f"favourite must be true or false, got {text!r:.80}")
+    return text.lower() in ("true", "1")

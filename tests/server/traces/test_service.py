@@ -1,0 +1,180 @@
+"""What runs beside the engine for traces: started, told of, stopped; with Postgres or without."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from pydantic import SecretStr
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+from mods.runtime.compile import Traits
+from mods.runtime.package import Package
+from server.mods.keeping import ModKeeper
+from server.mods.registry import ModRegistry
+from server.settings import Settings
+from server.traces.archive import Archive
+from server.traces.errors import AwayError, UnknownTraceError
+from server.traces.service import Traces, traces
+from server.traces.spool import Spool
+from tests.server.traces.making import made
+from tests.server.traces.playing import output_of
+
+
+def settings(home: Path, **more: Any) -> Settings:
+    return Settings(home=home, embedded_postgres=False, **more)
+
+
+def generate(kept: Traces, name: str) -> None:
+    """A request without mods, from beginning to end."""
+    params = SamplingParams(output_kind=RequestOutputKind.DELTA)
+    with kept.observer.plain(name, {"prompt_token_ids": [1]}, params) as watch:
+        watch.saw(output_of([5], params, "stop", text="a"))
+
+
+async def stored(kept: Traces, name: str) -> Any:
+    for _ in range(600):
+        try:
+            return await (await kept.archive.shelves()).store.read(name)
+        except (AwayError, UnknownTraceError):
+            await asyncio.sleep(0.1)
+    raise AssertionError(f"{name} was not stored: {kept.health()}")
+
+
+async def test_a_request_can_be_read_back_soon_after_its_end(tmp_path: Path, url: str) -> None:
+    """Through spool, writer process and Postgres."""
+    given = settings(tmp_path, database_url=SecretStr(url))
+    async with traces(given, "demo", 5) as kept:
+        generate(kept, "one")
+        found = await stored(kept, "one")
+        assert (found.trace.story.tokens, found.trace.request.model) == ([5], "demo")
+        health = kept.health()
+        assert health["postgres"] == "ok"
+        assert health["writer"]["state"] == "running"
+        assert health["spool"]["dropped"] == {}
+        assert REGISTRY.get_sample_value("concordance_traces_total") == 1
+        writer = kept.sidecar.pid if kept.sidecar else None
+    assert writer is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(writer, 0)
+    assert REGISTRY.get_sample_value("concordance_traces_total") is None
+
+
+async def test_without_postgres_traces_stay_in_the_spool_and_health_says_so(tmp_path: Path) -> None:
+    async with traces(settings(tmp_path), "demo", 5) as kept:
+        generate(kept, "one")
+        health = kept.health()
+        assert health["missing"] == ["no writer: traces stay in the spool"]
+    spool = Spool(tmp_path / "spool")
+    assert spool.size() > 0
+    spool.close()
+
+
+async def test_a_postgres_that_cannot_be_had_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from server.postgres.place import PostgresError
+
+    def refuse(*_: Any) -> str:
+        raise PostgresError("none is installed")
+
+    monkeypatch.setattr("server.traces.service.EmbeddedPostgres.start", refuse)
+    monkeypatch.setattr("server.traces.service._sidecar", lambda *_: None)
+    async with traces(Settings(home=tmp_path), "demo", 5) as kept:
+        generate(kept, "one")
+        with pytest.raises(AwayError, match="none is installed"):
+            await kept.archive.shelves()
+        assert kept.health()["postgres"] == "none is installed"
+
+
+async def test_a_spool_that_another_server_has_is_said_and_traces_nothing(tmp_path: Path) -> None:
+    other = Spool(tmp_path / "spool")
+    async with traces(settings(tmp_path), "demo", 5) as kept:
+        generate(kept, "one")
+        assert kept.health()["missing"][0].startswith("nothing is traced: process ")
+    assert other.counts.appended == 0
+    other.close()
+
+
+async def test_what_waits_when_the_server_stops_is_durable(tmp_path: Path) -> None:
+    async with traces(settings(tmp_path), "demo", 5) as kept:
+        for number in range(50):
+            generate(kept, f"r{number}")
+        spool = kept.spool
+    assert spool is not None
+    assert spool.counts.durable == 50
+
+
+SOURCE = "from mods.sdk import mod\n@mod\ndef shout(event, actions, tokenizer): pass\n"
+
+
+def archive_of(url: str) -> Archive:
+    async def address() -> str:
+        return url
+
+    return Archive(address)
+
+
+async def check(package: Package, shared: Any) -> Traits:
+    return Traits(package.name)
+
+
+async def test_a_registered_mod_is_there_after_a_restart_and_a_deleted_one_is_not(url: str) -> None:
+    archive, before = archive_of(url), ModRegistry()
+    keeper = ModKeeper(archive, before, check)
+    for name in ("shout", "calm"):
+        assert await keeper.registered("ann", Package.from_source(SOURCE, name=name))
+    assert await keeper.deleted("ann", "calm")
+    assert await keeper.shared("ann", {"words.py": "x = 1\n"})
+    await archive.close()
+
+    again, after = archive_of(url), ModRegistry()
+    await ModKeeper(again, after, check).restore()
+    assert [mod.package.name for mod in after.list("ann")] == ["shout"]
+    assert after.list("bob") == []
+    assert after.shared("ann") == {"words.py": "x = 1\n"}
+    await again.close()
+
+
+async def test_a_mod_that_is_uploaded_before_postgres_comes_is_kept_when_it_does(url: str) -> None:
+    there = False
+
+    async def address() -> str:
+        if not there:
+            raise AwayError("not yet")
+        return url
+
+    archive, registry = Archive(address), ModRegistry()
+    keeper = ModKeeper(archive, registry, check)
+    assert not await keeper.registered("ann", Package.from_source(SOURCE))
+    there, archive._failed = True, None
+    await keeper.restore()
+    kept = await (await archive.shelves()).mods.all()
+    assert [mod.package.name for mod in kept] == ["shout"]
+    await archive.close()
+
+
+async def test_the_archive_says_at_once_what_it_said_a_moment_ago() -> None:
+    asked: list[int] = []
+
+    async def nowhere() -> str:
+        asked.append(1)
+        raise AwayError("there is none")
+
+    archive = Archive(nowhere)
+    for _ in range(3):
+        with pytest.raises(AwayError, match="there is none"):
+            await archive.shelves()
+    assert len(asked) == 1
+
+
+def test_what_is_counted_is_a_trace_of_the_spool_s(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    assert spool.append(made("one")).result(5)
+    spool.drop("busy")
+    assert (spool.counts.appended, spool.counts.dropped["busy"]) == (2, 1)
+    spool.close()
