@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from mods.sdk.confidence import Confidence
 from mods.sdk.constraints import Constraint
 
 
@@ -50,6 +51,16 @@ class Sureness(msgspec.Struct, frozen=True, array_like=True):
     entropy: float
     tokens: list[int]
     logprobs: list[float]
+
+
+def confidence_of(sureness: Sureness) -> Confidence:
+    """What a mod is told of it."""
+    return Confidence(sureness.entropy, tuple(sureness.tokens), tuple(sureness.logprobs))
+
+
+def sureness_of(confidence: Confidence) -> Sureness:
+    """What the machine is told, where the confidence was found without a worker."""
+    return Sureness(confidence.entropy, list(confidence.tokens), list(confidence.logprobs))
 
 
 class PassedEnd(msgspec.Struct, frozen=True, array_like=True):

@@ -79,6 +79,7 @@ class Session:
             params.seed if params.seed is not None else spec.session,
             self._answer.streams or self._follows,
             spec.reasoning_end,
+            any(traits.confidence for traits in call.host.traits),
         )
 
     async def outputs(self) -> AsyncGenerator[RequestOutput, None]:

@@ -25,11 +25,14 @@ from mods.runtime.decisions import (
     Resume,
     SessionSpec,
     Shape,
+    Sureness,
+    sureness_of,
 )
 from mods.runtime.handlers import Watch
 from mods.runtime.machine import Machine
 from mods.runtime.seat import LoadedMod
 from mods.runtime.waiting import at_once
+from mods.sdk.confidence import Confidence
 from mods.sdk.events import FloatRow
 from mods.sdk.testing.clock import ClockWatch, clock
 from mods.sdk.testing.model import HashModel, Model, draw
@@ -124,7 +127,9 @@ class ScriptedEngine:
     def session(self, spec: SessionSpec, mods: Sequence[LoadedMod]) -> ScriptedSession:
         machine = self._machine(spec, mods, self.tokenizer, ClockWatch())
         reads_logits = any(mod.traits.logits for mod in mods)
-        return ScriptedSession(spec, machine, self.model, self.trouble, reads_logits)
+        session = ScriptedSession(spec, machine, self.model, self.trouble, reads_logits)
+        session.asks_confidence = any(mod.traits.confidence for mod in mods)
+        return session
 
 
 @dataclass
@@ -140,6 +145,7 @@ class ScriptedSession:
     step: int = 0
     alone: bool = False
     """Whether nobody else's steps are to come while a handler waits."""
+    asks_confidence: bool = False
     waiting: asyncio.Task[Decision] | None = None
     """The decision that a handler waits over, and for which the segment was ended."""
 
@@ -202,7 +208,7 @@ class ScriptedSession:
 
     def _decide(self, segment: int, position: int, token: int, logits: FloatRow | None) -> Decision:
         """The machine's decision. While a handler waits there is none, and the segment ends."""
-        call = self.machine.deciding(segment, position, token, logits)
+        call = self.machine.deciding(segment, position, token, logits, (), self._sureness())
         if not self.machine.handlers.may_wait:
             return at_once(call)
         task = clock().begin(call)
@@ -210,6 +216,11 @@ class ScriptedSession:
             return task.result()
         self.waiting = task
         return END_SEGMENT
+
+    def _sureness(self) -> Sureness | None:
+        if not self.asks_confidence:
+            return None
+        return sureness_of(Confidence.of_row(self.model.logits(self.prompt + self.tokens)))
 
     def _wait_for(self, call: Coroutine[Any, Any, T]) -> Generator[int, None, T]:
         """The result of a call, after the one that still waits; other sessions go on meanwhile."""

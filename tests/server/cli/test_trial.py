@@ -91,7 +91,7 @@ def test_a_dry_run_shows_tokens_by_source_with_the_actions(concai: Concai, calm:
     assert result.exit_code == 0, result.output
     rows = [line.split() for line in result.stdout.splitlines()]
     assert ["0", "model", "No"] in rows
-    assert [*"2 calm . calm: force_tokens(1 token) at Sampled".split()] in rows
+    assert [*["2", "calm", ".", "calm:", "force_tokens(1", "token)", "at", "Sampled"]] in rows
     assert "20 tokens: 18 sampled, 2 forced, 2 erased; ended by stop" in result.stdout
     assert "calm printed: calmed No" in result.stdout
 
@@ -168,7 +168,9 @@ def test_a_server_that_tells_no_record_is_said_to_be_old(
 
 
 def test_stretches_are_cut_where_the_source_changes() -> None:
-    tokens = [{"text": text, "mod": mod} for text, mod in zip("abcd", [None, None, "x", "y"])]
+    tokens = [
+        {"text": text, "mod": mod} for text, mod in zip("abcd", [None, None, "x", "y"], strict=True)
+    ]
     told = [(part.start, part.end, part.mod, part.text) for part in stretches(tokens)]
     assert told == [(0, 2, None, "ab"), (2, 3, "x", "c"), (3, 4, "y", "d")]
     assert list(stretches(Shown([]).tokens)) == []
