@@ -164,6 +164,7 @@ async def build(
     from vllm.entrypoints.launchers.app import build_app
 
     from server.api.health import router as health_routes
+    from server.api.stage import Stage
     from server.constraints.generate import mount_generate
     from server.constraints.routes import mount_constraints
     from server.engine.assembly import mod_engine
@@ -194,12 +195,14 @@ async def build(
     mount_generate(app)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
-    app.state.concordance_mods = ModsState(registry, check, pool.rehearse)
 
     def served_names() -> Iterable[str]:
         models = app.state.openai_serving_models
         yield from (model.name for model in models.base_model_paths)
         yield from models.lora_requests
+
+    perform = Stage(app, pool, served_names).perform
+    app.state.concordance_mods = ModsState(registry, check, pool.rehearse, perform)
 
     # Ours is the one guard: vLLM's own, over some routes, knows one spelling of a key only.
     return Entrance(app, registry, pool, served_names, caller_of, keys)

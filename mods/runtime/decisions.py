@@ -160,7 +160,7 @@ class SessionSpec(msgspec.Struct):
     if it holds from the first. jump: whether what it leaves no choice about enters unsampled.
     tracked: whether the machine follows it token by token, or only when something is amiss.
     prefill_run: from this many waiting tokens on, a run enters as one prefill (by a new segment),
-    not by steps.
+    not by steps. tells_events: whether the record is to have every event, for whoever looks at it.
     """
 
     session: int
@@ -184,3 +184,4 @@ class SessionSpec(msgspec.Struct):
     jump: bool = False
     tracked: bool = True
     prefill_run: int = 8
+    tells_events: bool = False

@@ -465,6 +465,7 @@ class Machine:
             usage.erased,
             self.budget.spent,
         )
+        self.handlers.note(event)
         for seat in self.seats:
             with suppress(ModError):
                 await self.handlers.call(seat, event)

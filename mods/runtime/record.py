@@ -17,6 +17,8 @@ class Record:
     actions: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] | None = None
+    """What the mods were told, where somebody asked for it."""
     calls: int = 0
     seconds: float = 0.0
     """Time in handlers' own code."""
@@ -27,6 +29,10 @@ class Record:
 
     def failure(self, **entry: Any) -> None:
         self._keep(self.failures, entry)
+
+    def event(self, entry: dict[str, Any]) -> None:
+        assert self.events is not None, "nobody asked for events"
+        self._keep(self.events, entry)
 
     def log(self, mod: str, text: str) -> None:
         self._keep(self.logs, {"mod": mod, "text": text[:4096]})
@@ -39,6 +45,7 @@ class Record:
             "failures": self.failures,
             "logs": self.logs,
             "dropped": self.dropped,
+            **({} if self.events is None else {"events": self.events}),
         }
 
     def _keep(self, entries: list[dict[str, Any]], entry: dict[str, Any]) -> None:

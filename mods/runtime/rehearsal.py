@@ -13,7 +13,7 @@ from mods.runtime.decisions import Usage
 
 MAX_TOKENS = 512
 MAX_ENTRIES = 1000
-"""Actions, prints and failures of the run that is shown, of each kind."""
+"""Events, actions, prints and failures of the run that is shown, of each kind."""
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -62,6 +62,7 @@ class Rehearsal(msgspec.Struct):
     status: int = 200
     message: str = ""
     usage: Usage = msgspec.field(default_factory=Usage)
+    events: list[dict[str, Any]] = []
     actions: list[dict[str, Any]] = []
     prints: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []

@@ -105,7 +105,12 @@ class Session:
                 yield self._answer.abandon(self._floor(step))
                 return
             reason = "error"
-            last = self._end(step)
+            try:
+                last = self._end(step)
+            except ModFailure:
+                if self._call.wants_record:
+                    self._call.failed_record = await self._close(reason)
+                raise
             reason = "done"
             if self._call.wants_record:
                 self._call.choices[self._choice].record = await self._close(reason)

@@ -71,6 +71,7 @@ def rehearse(
 def _show(chain: Sequence[LoadedMod], scene: Scene) -> Rehearsal:
     """The run that is shown."""
     spec = _spec(scene.prompt, scene)
+    spec.tells_events = True
     outcome = ScriptedEngine(_model(scene.prompt, scene.text)).run(spec, chain)
     record = outcome.record
     return Rehearsal(
@@ -79,6 +80,7 @@ def _show(chain: Sequence[LoadedMod], scene: Scene) -> Rehearsal:
         status=outcome.status,
         message=outcome.message,
         usage=outcome.usage or Usage(),
+        events=record.get("events", [])[:MAX_ENTRIES],
         actions=record.get("actions", [])[:MAX_ENTRIES],
         prints=record.get("logs", [])[:MAX_ENTRIES],
         failures=record.get("failures", [])[:MAX_ENTRIES],
