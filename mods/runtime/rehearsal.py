@@ -41,11 +41,16 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """A law that does not hold. story: what the mod was told and answered, line by line."""
+    """A law that does not hold. story: what the mod was told and answered, line by line.
+
+    name: what the law says. script: the request, what the model wrote, and how the engine was.
+    """
 
     law: int
     what: str
     story: list[str]
+    name: str = ""
+    script: str = ""
 
 
 class Rehearsal(msgspec.Struct):

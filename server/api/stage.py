@@ -37,7 +37,7 @@ class Stage:
     ) -> Performance:
         """See `Perform`."""
         path = COMPLETIONS if "prompt" in body else CHAT
-        body = {**body, "model": next(iter(self._served_names()))}
+        body = {**body, "model": self._model(body.get("model"))}
         async with self._pool.alone(packages, shared) as host:
             call = Call(
                 mods=list(packages),
@@ -47,6 +47,12 @@ class Stage:
             )
             answer = await self._ask(path, body, call)
         return performance_of(answer, call)
+
+    def _model(self, wanted: str | None) -> str:
+        served = list(self._served_names())
+        if wanted is not None and wanted not in served:
+            raise RefusedError(404, f"no model {wanted!r:.80}; there are {', '.join(served)}")
+        return wanted or served[0]
 
     async def _ask(self, path: str, body: dict[str, Any], call: Call) -> httpx.Response:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:

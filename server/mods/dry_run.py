@@ -19,8 +19,11 @@ from server.mods.told import OutputToken, Print, ToldRecord, output_tokens, prin
 MAX_TEXT = 512
 """Characters of a prompt, and of what the scripted model is to write, in a rehearsal."""
 
-_SAMPLING = ("max_tokens", "temperature", "top_p", "seed", "stop", "stream")
-_SCRIPTED, _REAL = ("text", "laws"), ("temperature", "top_p", "seed", "stop", "stream", "raw")
+_SAMPLING = ("model", "max_tokens", "temperature", "top_p", "seed", "stop", "stream")
+_SCRIPTED, _REAL = (
+    ("text", "laws"),
+    ("model", "temperature", "top_p", "seed", "stop", "stream", "raw"),
+)
 
 
 class DryRun(BaseModel):
@@ -37,6 +40,7 @@ class DryRun(BaseModel):
     messages: list[dict[str, Any]] = Field(
         default_factory=list, max_length=64, description="The conversation; by default the prompt."
     )
+    model: str | None = Field(None, description="One that is served; by default the first.")
     max_tokens: int = Field(64, ge=1, le=MAX_TOKENS)
     temperature: float | None = Field(None, ge=0, description="By default 0: greedy.")
     top_p: float | None = None
@@ -110,10 +114,14 @@ class Used(BaseModel):
 
 
 class BrokenLaw(BaseModel):
-    """story: what the mod was told and answered, line by line."""
+    """name: what the law says. script: the request, what the model wrote, and how the engine was.
+    story: what the mod was told and answered, line by line.
+    """
 
     law: int
+    name: str
     what: str
+    script: str
     story: list[str]
 
 
@@ -211,4 +219,10 @@ def _counts(usage: Usage) -> dict[str, int]:
 
 def _broken(broken: Broken) -> BrokenLaw:
     story = [plain(line) for line in broken.story]
-    return BrokenLaw(law=broken.law, what=plain(broken.what), story=story)
+    return BrokenLaw(
+        law=broken.law,
+        name=plain(broken.name),
+        what=plain(broken.what),
+        script=plain(broken.script),
+        story=story,
+    )

@@ -217,6 +217,16 @@ async def test_a_mod_that_fails_is_told_with_its_events_up_to_there(
     assert last["position"] == len(came["tokens"])
 
 
+async def test_one_of_the_served_models_can_be_named(
+    client: httpx.AsyncClient, typist: Typist
+) -> None:
+    await run(client, model="another")
+    assert typist.asked[0]["model"] == "another"
+    reply = await client.post("/v1/mods/dry-run", json={"source": CALM, "model": "nobody"})
+    assert reply.status_code == 404
+    assert "there are base, another" in reply.json()["error"]["message"]
+
+
 async def test_what_the_model_s_own_checks_refuse_is_refused_in_their_words(
     client: httpx.AsyncClient,
 ) -> None:
