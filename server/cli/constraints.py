@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mods.sdk.constraints import Constraint, Ebnf, Guidance, Json, Lark, Regex, digest
 from server.cli.errors import CommandError
 from server.demo import MODEL_PATH
 
 if TYPE_CHECKING:
     from mods.runtime.grammar.source import VocabularySource
     from mods.runtime.grammar.trial import Trial
+    from mods.sdk.constraints import Constraint
 
 app = typer.Typer(help="Look at constraints.", no_args_is_help=True)
 
@@ -64,6 +64,7 @@ def check(
     ] = MODEL_PATH,
 ) -> None:
     """Say whether a constraint can be used, what it costs, or what is wrong with it and where."""
+    from mods.sdk.constraints import digest
     from mods.sdk.errors import ModError
 
     try:
@@ -82,6 +83,8 @@ def check(
 
 
 def _read(file: Path, kind: Kind) -> Constraint:
+    from mods.sdk.constraints import Ebnf, Guidance, Json, Lark, Regex
+
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
