@@ -93,7 +93,7 @@ def performance_of(answer: httpx.Response, call: Call) -> Performance:
 
 
 def _streamed(answer: httpx.Response) -> bool:
-    return answer.headers.get("content-type", "").startswith("text/event-stream")
+    return str(answer.headers.get("content-type", "")).startswith("text/event-stream")
 
 
 def _chunks(answer: httpx.Response) -> list[dict[str, Any]]:

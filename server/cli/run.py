@@ -76,7 +76,8 @@ def run_on(
 
     if not file.exists():
         raise CommandError(f"there is no file or folder {file}")
-    payload = read_mod(*((file, None) if file.is_file() else (None, file)), None)
+    single = file.is_file()
+    payload = read_mod(file if single else None, None if single else file, None)
     with ModService(server or DEFAULT_URL, key) as service:
         try:
             return service.dry_run({**payload, **asked})
@@ -96,7 +97,11 @@ def told(came: Mapping[str, Any]) -> tuple[Shown, str]:
     try:
         usage = {name: came["usage"][f"{name}_tokens"] for name in ("sampled", "forced", "erased")}
         shown = Shown(
-            *(list(came[name]) for name in ("tokens", "events", "actions", "prints", "failures")),
+            list(came["tokens"]),
+            list(came["events"]),
+            list(came["actions"]),
+            list(came["prints"]),
+            list(came["failures"]),
             usage,
             str(came["finish_reason"]),
             came.get("shown"),

@@ -56,7 +56,7 @@ class Session:
         params: SamplingParams,
         index: int,
         choice: int,
-        background: Callable[[Coroutine[Any, Any, None]], None],
+        background: Callable[[Coroutine[Any, Any, Any]], None],
     ) -> None:
         self._given, self._call, self._spec, self._choice = given, call, spec, choice
         self._background = background

@@ -155,8 +155,10 @@ class DryRunReply(BaseModel):
     prints: list[Print]
     failures: list[dict[str, Any]]
     tool_calls: list[dict[str, Any]] = []
-    shown: list[str] | None = Field(None, description="With `stream`: the pieces of text shown.")
-    laws: Laws | None = Field(None, description="With `scripted`.")
+    shown: list[str] | None = Field(
+        default=None, description="With `stream`: the pieces of text that it showed."
+    )
+    laws: Laws | None = Field(default=None, description="With `scripted`.")
 
 
 def rehearsed(packages: Sequence[Package], scene: Scene, came: Rehearsal) -> DryRunReply:

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.confidence import TOP, sureness
+from mods.sdk.confidence import TOP
+from processors.confidence import sureness
 
 
 def test_a_row_that_is_sure_has_no_entropy() -> None:

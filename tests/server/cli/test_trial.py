@@ -62,13 +62,19 @@ def test_a_mod_that_does_nothing_is_told_how_to_get_it_going(concai: Concai, cal
     assert "--text" in result.stderr
 
 
-def test_a_folder_is_a_mod_too(concai: Concai, bare_environment: Path) -> None:
+@pytest.mark.parametrize("line", ["from .words import STOP", "from words import STOP"])
+def test_a_folder_is_a_mod_too(concai: Concai, bare_environment: Path, line: str) -> None:
     folder = bare_environment / "greeter"
     folder.mkdir()
     (folder / "words.py").write_text("STOP = '.'\n")
     source = CALM.replace('force_tokens(".")', "force_tokens(STOP)")
-    (folder / "main.py").write_text(f"from .words import STOP\n{source}")
-    assert concai("mod", "test", folder).exit_code == 0
+    (folder / "main.py").write_text(f"{line}\n{source}")
+    result = concai("mod", "test", folder)
+    assert result.exit_code == 0, result.output
+    assert "force_tokens" in result.stdout
+    (folder / "main.py").write_text(f"from .gone import STOP\n{source}")
+    refused = concai("mod", "test", folder)
+    assert (refused.exit_code, "main.py, line 1" in refused.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("command", ["test", "run"])
@@ -164,6 +170,11 @@ class Performing(FakeServer):
     """Answers every dry run with one answer, and keeps what it was asked."""
 
     answer_: Any = CAME
+    asked: Any = None
+
+    def __enter__(self) -> Performing:
+        super().__enter__()
+        return self
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         if path != "/v1/mods/dry-run":
