@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mods.runtime.decisions import END_SEGMENT, LEAVE, Decision
+from mods.runtime.decisions import END_SEGMENT, LEAVE, Decision, Sureness
 from mods.runtime.host.feed import Feeds
 from processors import environment
+from processors.confidence import sureness
 from processors.constraints import Masks
 from processors.decisions import Edits
 from processors.grammars import Grammars
@@ -71,7 +72,7 @@ class Batch:
         return cls(Feeds(run_dir), deadline, masks)
 
     def begin(self) -> None:
-        """Feed the rows whose mods need no logits, as early as their tokens are known."""
+        """Feed the rows whose mods do not look at logits, as early as their tokens are known."""
         try:
             unfinished, self._sent = self._sent, {}
             if unfinished:
@@ -79,12 +80,12 @@ class Batch:
             if self._masks is not None:
                 self._masks.begin(self.rows)
             asked = ((i, row) for i, row in self.rows.items() if row.asked)
-            self._send((i for i, row in asked if not row.args.reads_logits), None)
+            self._send(i for i, row in asked if not row.args.looks)
         except Exception:
             log.exception("feeding mods failed; their rows end their segments")
 
     def apply(self, logits: torch.Tensor, skip: Collection[int] = ()) -> torch.Tensor:
-        """Feed the rows whose mods read logits, wait, and edit logits [rows, vocabulary].
+        """Feed the rows whose mods look at logits, wait, and edit logits [rows, vocabulary].
 
         skip: rows whose sample will be thrown away. On any error every row with mods ends.
         """
@@ -92,8 +93,9 @@ class Batch:
         if not self.rows:
             return logits
         try:
-            reading = (i for i, row in self.rows.items() if row.args.reads_logits and row.asked)
-            self._send((i for i in reading if i not in skip), logits)
+            asked = [i for i, row in self.rows.items() if row.asked and i not in skip]
+            self._send((i for i in asked if self.rows[i].args.reads_logits), logits)
+            self._send_sureness([i for i in asked if self.rows[i].args.needs_confidence], logits)
             self._edit(logits, self._decide(skip))
         except Exception:
             log.exception("applying mods failed; their rows end their segments")
@@ -143,7 +145,17 @@ class Batch:
             args = self.rows[index].args
             log.error("session %d: its host decided nonsense: %s", args.session, wrong)
 
-    def _send(self, indices: Iterable[int], logits: torch.Tensor | None) -> None:
+    def _send_sureness(self, indices: Sequence[int], logits: torch.Tensor) -> None:
+        """Tell how sure the model is of these rows: found out for all hosts together."""
+        if indices:
+            self._send(indices, sure=dict(zip(indices, sureness(logits, indices), strict=True)))
+
+    def _send(
+        self,
+        indices: Iterable[int],
+        logits: torch.Tensor | None = None,
+        sure: Mapping[int, Sureness] | None = None,
+    ) -> None:
         by_host: dict[str, list[int]] = defaultdict(list)
         for index in indices:
             by_host[self.rows[index].args.host].append(index)
@@ -151,6 +163,8 @@ class Batch:
             wanted = None if logits is None else to_host(logits, members)
             self._sent[host] = members
             try:
-                self._feeds.send(host, [self.rows[index].feed() for index in members], wanted)
+                known = sure or {}
+                told = [self.rows[index].feed(known.get(index)) for index in members]
+                self._feeds.send(host, told, wanted)
             except Exception:
                 log.exception("feeding one host failed; its rows end their segments")

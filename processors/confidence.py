@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from mods.runtime.decisions import Sureness
+from mods.sdk.confidence import TOP
 from processors.upload import to_device
 
-TOP = 8
-"""Likeliest tokens that are told of."""
 _ROWS_AT_ONCE = 32
 """Bounds the memory that probabilities take: some 20 MB at 152k tokens."""
 
@@ -31,11 +30,14 @@ def _of_rows(logits: torch.Tensor, rows: torch.Tensor) -> list[Sureness]:
     logprobs = torch.log_softmax(scores, dim=1)
     # A forbidden token has probability 0, whose share of the entropy is 0 and not a NaN.
     shares = torch.where(logprobs > float("-inf"), logprobs.exp() * logprobs, 0.0)
-    entropy = -shares.sum(1)
+    entropy = (-shares.sum(1)).clamp(min=0)
     best, tokens = logprobs.topk(min(TOP, logits.shape[1]), dim=1)
     found = torch.cat([entropy[:, None].double(), best.double(), tokens.double()], dim=1).cpu()
     count = tokens.shape[1]
-    return [
-        Sureness(row[0], [int(token) for token in row[1 + count :]], row[1 : 1 + count])
-        for row in found.tolist()
-    ]
+    return [_sureness(row[0], row[1 : 1 + count], row[1 + count :]) for row in found.tolist()]
+
+
+def _sureness(entropy: float, logprobs: list[float], tokens: list[float]) -> Sureness:
+    """Equal tokens in the order of their ids: a device gives them in any."""
+    pairs = sorted(zip(tokens, logprobs, strict=True), key=lambda pair: (-pair[1], pair[0]))
+    return Sureness(entropy, [int(token) for token, _ in pairs], [score for _, score in pairs])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mods.runtime.decisions import Sureness
 from mods.runtime.host.protocol import FeedRow
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ class SegmentArgs:
 
     host: address of the mods' host. kept: output tokens that entered as part of the prompt.
     erased: tokens that the session took back so far. sentinel: the id that ends the segment,
-    never drawn otherwise. reads_logits: whether a mod wants the row. seed: of the session's own
-    draws (where a mod makes a greedy row sampled). held: constraints as digest, start and whole,
-    see `decisions.Held`; reasoning_end: the token behind which a start of -1 lies. quiet: the host
-    is told nothing before one of them is complete; without a host nobody is ever told.
-    barred: tokens that the segment's first draw may not be.
+    never drawn otherwise. reads_logits: whether a mod wants the row; reads_confidence: whether one
+    asks how sure the model is. seed: of the session's own draws (where a mod makes a greedy row
+    sampled). held: constraints as digest, start and whole, see `decisions.Held`; reasoning_end:
+    the token behind which a start of -1 lies. quiet: the host is told nothing before one of them
+    is complete; without a host nobody is ever told. barred: tokens that the segment's first draw
+    may not be.
     """
 
     host: str
@@ -63,6 +65,17 @@ class SegmentArgs:
     reasoning_end: int | None = None
     quiet: bool = False
     barred: Sequence[int] = ()
+    reads_confidence: bool = False
+
+    @property
+    def looks(self) -> bool:
+        """Whether the host can only be told once the logits are there."""
+        return self.reads_logits or self.reads_confidence
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether the host must be told: with the row at hand it finds out by itself."""
+        return self.reads_confidence and not self.reads_logits
 
     def to_extra_args(self) -> dict[str, Any]:
         """As plain lists and numbers, which is what survives the way to the worker."""
@@ -121,13 +134,17 @@ class Row:
         """The segment's newest token, -1 before its first."""
         return int(self.output[-1]) if len(self.output) else -1
 
-    def feed(self) -> FeedRow:
-        """What the host is told: the newest token, and those before it that it was not told of."""
+    def feed(self, sureness: Sureness | None = None) -> FeedRow:
+        """What the host is told: the newest token, and those before it that it was not told of.
+
+        sureness: of the row's logits, if a mod asks for it.
+        """
         earlier: list[int] = []
         if self.args.quiet:
             earlier = [int(token) for token in self.output[self.told : -1]]
             self.told = len(self.output)
-        return FeedRow(self.args.session, self.args.segment, self.position, self.newest, earlier)
+        args = self.args
+        return FeedRow(args.session, args.segment, self.position, self.newest, earlier, sureness)
 
     def kept_output(self) -> Tokens:
         """The session's output before this segment: it stands at the end of the prompt."""

@@ -165,6 +165,7 @@ async def build(
     from vllm.entrypoints.launchers.app import build_app
 
     from server.api.health import router as health_routes
+    from server.api.stage import Stage
     from server.constraints.generate import mount_generate
     from server.constraints.routes import mount_constraints
     from server.engine.assembly import mod_engine
@@ -206,13 +207,15 @@ async def build(
     app.state.concordance_sandbox = pool.sandbox.as_dict()
     keeper = ModKeeper(kept.archive, registry, check)
     kept.connected.append(keeper.restore)
-    app.state.concordance_mods = ModsState(registry, check, pool.rehearse, keeper)
     app.state.concordance_replayer = Replayer(with_mods, registry, pool)
 
     def served_names() -> Iterable[str]:
         models = app.state.openai_serving_models
         yield from (model.name for model in models.base_model_paths)
         yield from models.lora_requests
+
+    perform = Stage(app, pool, served_names).perform
+    app.state.concordance_mods = ModsState(registry, check, pool.rehearse, perform, keeper)
 
     # Ours is the one guard: vLLM's own, over some routes, knows one spelling of a key only.
     return Entrance(app, registry, pool, served_names, caller_of, keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+import mods.sdk
 from mods.runtime.compile import Traits
 from mods.runtime.load import load_chain
 from mods.runtime.package import Package
@@ -34,14 +36,17 @@ from mods.sdk.testing.check import TROUBLES
 from server.api.model_string import split_model
 from server.cli.app import app
 from server.demo import MODEL_NAME
+from tests.mods.sdk.playing import play
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _ALL = re.MULTILINE | re.DOTALL
 
 TEXT = "Well!! I cannot say. No!"
 """What the scripted model writes: something that each mod of the documentation has to do with."""
+LIMITS = {"short_prompts": ("x" * 1001, "1001 tokens are too many")}
+"""Mods that do something to some requests only: a prompt, and what the client is told."""
 ASKED = [{"role": "user", "content": "How is the weather?"}]
 
 
@@ -57,18 +62,27 @@ def name_of(source: str) -> str:
     return found[1]
 
 
-SNIPPETS = snippets("README.md", "docs/mods.md")
-MODS = {name_of(source): source for source in SNIPPETS if "@mod" in source}
+SNIPPETS = snippets("README.md", "docs/mods.md", "docs/migrating-from-quote.md")
+WHOLE = {name_of(source): source for source in SNIPPETS if "@mod" in source}
+HELD = {name: source for name, source in WHOLE.items() if "constrain(" in source}
+"""Mods under whose constraints the model's text is played, token by token."""
+MODS = {name: source for name, source in WHOLE.items() if name not in HELD}
+ELSEWHERE = {"docs/strategies.md": "tests/mods/sdk/test_strategies_page.py"}
+"""Pages whose blocks another test runs, every one."""
 TESTS = [source for source in SNIPPETS if "check_laws" in source]
 CLIENTS = [source for source in SNIPPETS if "OpenAI" in source]
 
 
 def load(name: str) -> list[LoadedMod]:
-    return load_chain([Package.from_source(MODS[name], path=f"{name}.py")], {})
+    return load_chain([Package.from_source(WHOLE[name], path=f"{name}.py")], {})
 
 
 def test_every_python_block_is_run_by_one_of_these_tests() -> None:
-    assert len(SNIPPETS) == len(MODS) + len(TESTS) + len(CLIENTS)
+    assert len(SNIPPETS) == len(WHOLE) + len(TESTS) + len(CLIENTS)
+    pages = ["README.md", "docs/mods.md", "docs/migrating-from-quote.md", *ELSEWHERE]
+    others = [str(page.relative_to(ROOT)) for page in PAGES]
+    assert not snippets(*(page for page in others if page not in pages))
+    assert all((ROOT / test).exists() for test in ELSEWHERE.values())
     assert {"ahoy", "calm"} <= set(MODS)
     assert TESTS
     assert CLIENTS
@@ -93,11 +107,47 @@ def test_a_documented_mod_keeps_the_laws_on_a_written_text(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODS)
-def test_a_documented_mod_does_something(name: str) -> None:
+def test_a_documented_mod_does_something(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     scene = Scene(prompt="hi", text=TEXT, max_tokens=60, messages=ASKED, laws=False)
     came = rehearse(load(name), scene)
     assert came.status == 200, came.message
-    assert came.actions
+    assert came.actions or capsys.readouterr().out or name in LIMITS
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "text"),
+    [
+        ("verdict", "No. I do not.", "No. I do not."),
+        ("verdict", "zzz", "No. "),
+        ("as_json", '{"city": "Rome"} and more', '{"city": "Rome"} and more'),
+    ],
+)
+def test_a_documented_constraint_holds_and_is_lifted(name: str, plain: str, text: str) -> None:
+    (loaded,) = load(name)
+    assert play(loaded.handler, plain, {}, reach=0).text.startswith(text)
+
+
+def test_every_documented_constraint_is_tried() -> None:
+    assert set(HELD) == {"verdict", "as_json"}
+
+
+def test_a_documented_limit_turns_requests_away() -> None:
+    for name, (prompt, message) in LIMITS.items():
+        outcome = ScriptedEngine(HashModel()).run(spec_for(prompt, 4), load(name))
+        assert (outcome.status, message in outcome.message) == (400, True)
+
+
+def test_a_documented_ban_keeps_its_phrase_out() -> None:
+    outcome = ScriptedEngine(TextModel(TEXT, 2)).run(spec_for("hi", 60), load("no_cannot"))
+    assert "cannot" in TEXT
+    assert b"cannot" not in bytes(outcome.tokens[:-1])
+    assert outcome.status == 200
+
+
+def test_the_guide_has_ten_recipes() -> None:
+    below = (ROOT / "docs/mods.md").read_text().split("## Ten recipes", 1)[1]
+    recipes = re.findall(r"^\*\*(\d+)\. ", below.split("\n## ", 1)[0], re.MULTILINE)
+    assert recipes == [str(number) for number in range(1, 11)]
 
 
 def test_the_first_mod_begins_every_answer() -> None:
@@ -236,8 +286,24 @@ def rows(page: str, heading: str) -> list[Sequence[str]]:
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[0].split("\n")[2:]]
 
 
+REFERENCE = runpy.run_path(str(ROOT / "docs" / "reference" / "generate.py"))
+
+
+@pytest.mark.parametrize("name", REFERENCE["PAGES"])
+def test_the_reference_is_what_the_docstrings_say(name: str) -> None:
+    kept = (ROOT / "docs" / "reference" / f"{name}.md").read_text()
+    current = REFERENCE["page"](name)
+    assert kept == current, "run `python docs/reference/generate.py`"
+
+
+def test_the_reference_has_every_name_that_authors_import() -> None:
+    text = (ROOT / "docs" / "reference" / "sdk.md").read_text()
+    told = set(re.findall(r"^### (\w+)$", text, re.MULTILINE))
+    assert {"Confidence", *mods.sdk.__all__} - told <= {"mod"}
+
+
 def test_the_table_of_legal_actions_is_the_code_s() -> None:
-    spellings = {"bias", "allow", "ban"}  # of adjust_logits
+    spellings = {"bias", "allow", "ban", "constrain"}  # of adjust_logits
     documented = {
         event: set(re.findall(r"`(\w+)`", actions)) - spellings
         for events, actions in rows("docs/mods.md", "Actions")
@@ -253,8 +319,10 @@ def test_every_type_of_error_is_documented_with_its_status() -> None:
 
 
 def test_documented_traits_are_what_the_runtime_finds() -> None:
-    traits: dict[str, Traits] = {name: load(name)[0].traits for name in MODS}
+    traits: dict[str, Traits] = {name: load(name)[0].traits for name in WHOLE}
     assert {name: found.reach for name, found in traits.items() if found.reach != 0} == {
-        "one_mark": 4
+        "one_mark": 4,
+        "no_cannot": 8,
     }
+    assert {name for name, found in traits.items() if found.confidence} == {"settled", "honest"}
     assert {name for name, found in traits.items() if found.logits} == {"decided"}

@@ -24,6 +24,7 @@ logits."""
 
 _TAKES_BACK = {"backtrack", "Backtrack", "BacktrackAction"} | _COMPOSED
 _READS_LOGITS = {"logits", "_logits", "top_k_logprob"}
+_READS_CONFIDENCE = {"confidence", "_confidence"}
 _DYNAMIC = {
     # attributes by a computed name
     "getattr", "getattr_static", "getmembers", "attrgetter", "methodcaller", "vars",
@@ -43,6 +44,7 @@ class Traits:
     events: names of the events it is called at. reach: how many committed tokens it may take
     back, None for no bound. logits: whether rows must be fetched for it. on_error: `fail` or
     `ignore`. deadline: the hard deadline in seconds for one wait, None for the server's.
+    confidence: whether it must be told how sure the model is.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Traits:
     logits: bool = True
     on_error: str = "fail"
     deadline: float | None = None
+    confidence: bool = False
 
 
 def names_in(source: str, filename: str = "<mod>") -> set[str]:
@@ -76,6 +79,7 @@ def infer_traits(
     logits: bool | None = None,
     on_error: str = "fail",
     deadline: float | None = None,
+    confidence: bool | None = None,
 ) -> Traits:
     """Traits of a mod from its sources (shared modules it may import among them).
 
@@ -93,6 +97,9 @@ def infer_traits(
         logits=logits if logits is not None else dynamic or bool(found & _READS_LOGITS),
         on_error=on_error,
         deadline=deadline,
+        confidence=(
+            confidence if confidence is not None else dynamic or bool(found & _READS_CONFIDENCE)
+        ),
     )
 
 

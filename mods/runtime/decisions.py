@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from mods.sdk.confidence import Confidence
 from mods.sdk.constraints import Constraint
 
 
@@ -50,6 +51,16 @@ class Sureness(msgspec.Struct, frozen=True, array_like=True):
     entropy: float
     tokens: list[int]
     logprobs: list[float]
+
+
+def confidence_of(sureness: Sureness) -> Confidence:
+    """What a mod is told of it."""
+    return Confidence(sureness.entropy, tuple(sureness.tokens), tuple(sureness.logprobs))
+
+
+def sureness_of(confidence: Confidence) -> Sureness:
+    """What the machine is told, where the confidence was found without a worker."""
+    return Sureness(confidence.entropy, list(confidence.tokens), list(confidence.logprobs))
 
 
 class PassedEnd(msgspec.Struct, frozen=True, array_like=True):
@@ -149,7 +160,7 @@ class SessionSpec(msgspec.Struct):
     if it holds from the first. jump: whether what it leaves no choice about enters unsampled.
     tracked: whether the machine follows it token by token, or only when something is amiss.
     prefill_run: from this many waiting tokens on, a run enters as one prefill (by a new segment),
-    not by steps.
+    not by steps. tells_events: whether the record is to have every event, for whoever looks at it.
     """
 
     session: int
@@ -173,3 +184,4 @@ class SessionSpec(msgspec.Struct):
     jump: bool = False
     tracked: bool = True
     prefill_run: int = 8
+    tells_events: bool = False

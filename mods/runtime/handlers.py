@@ -15,6 +15,7 @@ from types import CoroutineType
 from typing import Any, Protocol
 
 from mods.runtime.chain import NOTHING, Answer, Outcome, combine
+from mods.runtime.chronicle import Chronicle
 from mods.runtime.contents import checked, does_nothing
 from mods.runtime.decisions import SessionSpec
 from mods.runtime.output import Output
@@ -80,6 +81,9 @@ class Handlers:
         self._seats, self._spec, self._tokenizer = seats, spec, tokenizer
         self._record, self._watch = record, watch
         self.transcript = Transcript(output, seats, spec, tokenizer, record)
+        self._chronicle = Chronicle(self.transcript, tokenizer) if spec.tells_events else None
+        if self._chronicle is not None:
+            record.events = []
         self._voices = [(record, seat.name) for seat in seats]
         self._began = 0.0
         self.may_wait = any(may_wait(seat.mod.handler) for seat in seats)
@@ -91,6 +95,7 @@ class Handlers:
 
     async def ask(self, event: Event) -> Outcome:
         """Each mod's answer, and what comes of them. Raises what `call` raises."""
+        self.note(event)
         answers = []
         for seat in self._seats:
             action = await self.call(seat, event)
@@ -105,6 +110,11 @@ class Handlers:
         outcome = combine(answers)
         self._write_down(event, answers, outcome)
         return outcome
+
+    def note(self, event: Event) -> None:
+        """Keep an event, if somebody wants to know."""
+        if self._chronicle is not None:
+            self._record.event(self._chronicle.entry(event))
 
     async def call(self, seat: Seat, event: Event) -> Action:
         """One handler, one event.

@@ -53,6 +53,7 @@ def traits_of(package: Package, shared: Mapping[str, str], declared: Declaration
         logits=declared.logits,
         on_error=declared.on_error,
         deadline=declared.deadline,
+        confidence=declared.confidence,
     )
 
 

@@ -28,7 +28,9 @@ from mods.runtime.decisions import (
     Resume,
     SessionSpec,
     Shape,
+    Sureness,
     Usage,
+    confidence_of,
 )
 from mods.runtime.ends import LENGTH, End, Ends
 from mods.runtime.handlers import UNWATCHED, Handlers, Watch
@@ -130,15 +132,17 @@ class Machine:
         token: int,
         logits: FloatRow | None = None,
         earlier: Sequence[int] = (),
+        sureness: Sureness | None = None,
     ) -> Decision:
         """The decision for drawing output token number `position`, the engine having `position`.
 
         token: the engine's newest in this segment, -1 if none. earlier: those before it that the
         machine may not know, oldest first. logits: float32 [vocabulary], given when a mod reads
-        them. A repeated position replays its decision; an old segment
-        is left alone; another token at a known position fails the session.
+        them; sureness: when one asks for that only. A repeated position replays its decision; an
+        old segment is left alone; another token at a known position fails the session.
         """
-        return self.handlers.run(self.deciding(segment, position, token, logits, earlier))
+        deciding = self.deciding(segment, position, token, logits, earlier, sureness)
+        return self.handlers.run(deciding)
 
     async def deciding(
         self,
@@ -147,6 +151,7 @@ class Machine:
         token: int,
         logits: FloatRow | None = None,
         earlier: Sequence[int] = (),
+        sureness: Sureness | None = None,
     ) -> Decision:
         """`decide`, for those who can wait."""
         if self._closed or segment != self.segment:
@@ -154,7 +159,7 @@ class Machine:
         try:
             if self._next is None:
                 await self._learn(position, token, earlier)
-                await self._run_rounds(logits)
+                await self._run_rounds(logits, sureness)
         except ModError as error:
             self._fail(error)
         return self._decide_now()
@@ -238,7 +243,7 @@ class Machine:
             )
         for number, new in enumerate(fresh):
             if number:
-                await self._run_rounds(None)
+                await self._run_rounds()
             self._newest = new
             await self._arrive(new)
 
@@ -264,16 +269,18 @@ class Machine:
                 raise
             output.meet(token)
 
-    async def _run_rounds(self, logits: FloatRow | None) -> None:
+    async def _run_rounds(
+        self, logits: FloatRow | None = None, sureness: Sureness | None = None
+    ) -> None:
         """Ask at `ForwardPass` until the engine has something to do."""
         output = self.output
         while self._next is None and self._decision is None:
             if output.parted or output.backlog:
                 return
-            if self._reads_logits and logits is None:
+            if logits is None and (self._reads_logits or (sureness is None and self._looks)):
                 return
             if not self._jump():
-                await self._forward_pass(logits)
+                await self._forward_pass(logits, sureness)
 
     def _decide_now(self) -> Decision:
         if self._next is not None or self.output.parted:
@@ -299,10 +306,10 @@ class Machine:
                 self._spend(1)
             while self._next is None:
                 self.output.rejoin()
-                if self._reads_logits or self._decision is not None:
+                if self._looks or self._decision is not None:
                     break
                 if not self._jump():
-                    await self._forward_pass(None)
+                    await self._forward_pass()
                 keep = min(keep, self.output.agreed)
         except ModError as error:
             self._fail(error)
@@ -360,9 +367,12 @@ class Machine:
         else:
             self._end_by(action, seat)
 
-    async def _forward_pass(self, logits: FloatRow | None) -> None:
+    async def _forward_pass(
+        self, logits: FloatRow | None = None, sureness: Sureness | None = None
+    ) -> None:
         self.budget.forward_pass()
-        event = ForwardPass(self.spec.request_id, self.step, len(self.output), logits)
+        sure = None if sureness is None else confidence_of(sureness)
+        event = ForwardPass(self.spec.request_id, self.step, len(self.output), logits, sure)
         self.step += 1
         outcome = await self._ask(event)
         action, seat = outcome.action, outcome.seat
@@ -480,6 +490,7 @@ class Machine:
             self.budget.spent,
         )
         self.record.tape.asks()
+        self.handlers.note(event)
         for seat in self.seats:
             with suppress(ModError):
                 await self.handlers.call(seat, event)
@@ -575,6 +586,11 @@ class Machine:
     @property
     def _reads_logits(self) -> bool:
         return any(seat.reads_logits for seat in self.seats)
+
+    @property
+    def _looks(self) -> bool:
+        """Whether a round must wait for what the engine computes."""
+        return any(seat.reads_logits or seat.reads_confidence for seat in self.seats)
 
     def _cut(self, length: int) -> None:
         self.record.tape.erase(len(self.output) - length)

@@ -20,6 +20,8 @@ class Record:
     actions: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] | None = None
+    """What the mods were told, where somebody asked for it."""
     calls: int = 0
     seconds: float = 0.0
     """Time in handlers' own code."""
@@ -32,6 +34,13 @@ class Record:
 
     def failure(self, *, call: int = -1, **entry: Any) -> None:
         self._keep(self.failures, entry, self.tape.failure_calls, call)
+
+    def event(self, entry: dict[str, Any]) -> None:
+        assert self.events is not None, "nobody asked for events"
+        if len(self.events) < MAX_ENTRIES:
+            self.events.append(entry)
+        else:
+            self.dropped += 1
 
     def log(self, mod: str, text: str) -> None:
         self._keep(
@@ -46,6 +55,7 @@ class Record:
             "failures": self.failures,
             "logs": self.logs,
             "dropped": self.dropped,
+            **({} if self.events is None else {"events": self.events}),
         }
 
     def _keep(

@@ -13,7 +13,7 @@ from mods.runtime.decisions import Usage
 
 MAX_TOKENS = 512
 MAX_ENTRIES = 1000
-"""Actions, prints and failures of the run that is shown, of each kind."""
+"""Events, actions, prints and failures of the run that is shown, of each kind."""
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -41,11 +41,16 @@ class Piece(msgspec.Struct, frozen=True):
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """A law that does not hold. story: what the mod was told and answered, line by line."""
+    """A law that does not hold. story: what the mod was told and answered, line by line.
+
+    name: what the law says. script: the request, what the model wrote, and how the engine was.
+    """
 
     law: int
     what: str
     story: list[str]
+    name: str = ""
+    script: str = ""
 
 
 class Rehearsal(msgspec.Struct):
@@ -62,6 +67,7 @@ class Rehearsal(msgspec.Struct):
     status: int = 200
     message: str = ""
     usage: Usage = msgspec.field(default_factory=Usage)
+    events: list[dict[str, Any]] = []
     actions: list[dict[str, Any]] = []
     prints: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []

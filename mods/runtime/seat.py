@@ -80,6 +80,10 @@ class Seat:
     def reads_logits(self) -> bool:
         return self.mod.traits.logits and not self.asleep
 
+    @property
+    def reads_confidence(self) -> bool:
+        return self.mod.traits.confidence and not self.asleep
+
     def hold(self) -> None:
         self.holding = True
 

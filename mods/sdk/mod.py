@@ -30,8 +30,8 @@ class Declaration:
     """What an author declared; None where the runtime is to find out itself.
 
     events: names of the events to be called at. reach: how many committed tokens the mod may
-    take back. logits: whether it reads them. on_error: `fail` or `ignore`. deadline: seconds
-    that one call may take, waits included.
+    take back. logits, confidence: whether it reads them. on_error: `fail` or `ignore`. deadline:
+    seconds that one call may take, waits included.
     """
 
     name: str | None = None
@@ -40,6 +40,7 @@ class Declaration:
     logits: bool | None = None
     on_error: str = "fail"
     deadline: float | None = None
+    confidence: bool | None = None
 
 
 EventKind = type[Event] | str
@@ -56,6 +57,7 @@ def mod(
     logits: bool | None = None,
     on_error: str = "fail",
     deadline: float | None = None,
+    confidence: bool | None = None,
 ) -> Callable[[ModCallable], ModCallable]: ...
 def mod(
     function: ModCallable | None = None, /, **declared: Any
@@ -79,9 +81,10 @@ def create_mod(
     logits: bool | None = None,
     on_error: str = "fail",
     deadline: float | None = None,
+    confidence: bool | None = None,
 ) -> ModCallable:
     """A mod from any callable: what `@mod` does, without the decorator."""
-    declaration = _declaration(name, reach, events, logits, on_error, deadline)
+    declaration = _declaration(name, reach, events, logits, on_error, deadline, confidence)
     call = _three_arguments(function)
 
     @functools.wraps(function)
@@ -110,6 +113,7 @@ def _declaration(
     logits: bool | None = None,
     on_error: str = "fail",
     deadline: float | None = None,
+    confidence: bool | None = None,
 ) -> Declaration:
     if name is not None and not (isinstance(name, str) and MOD_NAME.fullmatch(name)):
         raise ValueError(
@@ -121,14 +125,16 @@ def _declaration(
             f"@mod(reach={reach!r}): reach is a whole number of tokens, 0 or more;"
             " leave it out if the mod may take back everything"
         )
-    if logits is not None and not isinstance(logits, bool):
-        raise ValueError(f"@mod(logits={logits!r}): logits is True or False; or leave it out")
+    for what, given in (("logits", logits), ("confidence", confidence)):
+        if given is not None and not isinstance(given, bool):
+            raise ValueError(f"@mod({what}={given!r}): {what} is True or False; or leave it out")
     if on_error not in _ON_ERROR:
         raise ValueError(
             f"@mod(on_error={on_error!r}): expected 'fail' (an exception fails the request) or"
             " 'ignore' (it counts as a noop)"
         )
-    return Declaration(name, reach, _event_names(events), logits, on_error, _seconds(deadline))
+    names, seconds = _event_names(events), _seconds(deadline)
+    return Declaration(name, reach, names, logits, on_error, seconds, confidence)
 
 
 def _event_names(events: Iterable[EventKind] | EventKind | None) -> frozenset[str] | None:

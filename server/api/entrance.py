@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mods.runtime.host.pool import HostPool
 from mods.sdk.errors import ModError
@@ -116,7 +116,7 @@ class Entrance:
             )
         else:
             shape = shape_of(scope["path"], content)
-            await self._serve(scope, _replay(rewritten, receive), send, call, shape)
+            await serve_call(self._app, scope, _replay(rewritten, receive), send, call, shape)
 
     def _admits(self, scope: Scope) -> bool:
         """Whether the request carries one of the server's keys, where it has any.
@@ -136,27 +136,27 @@ class Entrance:
         return Call(
             mods=list(packages),
             host=host,
-            conversation=_conversation(content),
-            tools=_dicts(content.get("tools")),
-            response_format=_format(content),
+            **asked_for(content),
             show_at_once=content.get("stream_removed", False),
             wants_every_logprob=request.url.path.rstrip("/").endswith("responses"),
             wants_record=content.get("mod_record", False),
         )
 
-    async def _serve(
-        self, scope: Scope, receive: Receive, send: Send, call: Call, shape: Shape
-    ) -> None:
-        token = current_call.set(call)
-        way_out = Exit(shape, call, send)
-        try:
-            await self._app(_with_length(scope), receive, way_out)
-        except Exception:
-            if call.failure is None or not way_out.streaming:
-                raise
-            await way_out.fail()
-        finally:
-            current_call.reset(token)
+
+async def serve_call(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, call: Call, shape: Shape
+) -> None:
+    """Let vLLM's application answer a request, as one with this call's mods."""
+    token = current_call.set(call)
+    way_out = Exit(shape, call, send)
+    try:
+        await app(_with_length(scope), receive, way_out)
+    except Exception:
+        if call.failure is None or not way_out.streaming:
+            raise
+        await way_out.fail()
+    finally:
+        current_call.reset(token)
 
 
 async def _refuse_key(scope: Scope, receive: Receive, send: Send) -> None:
@@ -290,6 +290,15 @@ def _rewritten(content: dict[str, Any], base: str) -> bytes:
 
 def _is_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def asked_for(content: dict[str, Any]) -> dict[str, Any]:
+    """What mods may know of a request: fields of a `Call`."""
+    return {
+        "conversation": _conversation(content),
+        "tools": _dicts(content.get("tools")),
+        "response_format": _format(content),
+    }
 
 
 def _conversation(content: dict[str, Any]) -> list[dict[str, Any]]:

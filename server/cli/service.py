@@ -22,6 +22,10 @@ SECONDS, GENERATION_SECONDS = 30.0, 300.0
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
+class NoServerError(CommandError):
+    """Nobody answers at the address."""
+
+
 class ModService:
     """`/v1/mods` of one server. Every method raises `CommandError` when it cannot be done."""
 
@@ -65,9 +69,9 @@ class ModService:
         """Unregister a mod."""
         self._send("DELETE", f"/v1/mods/{quote(name, safe='')}")
 
-    def chat(self, request: dict[str, Any]) -> dict[str, Any]:
-        """A chat completion."""
-        return _object(self._send("POST", "/v1/chat/completions", request, GENERATION_SECONDS))
+    def dry_run(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What a mod does to one prompt, without registering it."""
+        return _object(self._send("POST", "/v1/mods/dry-run", request, GENERATION_SECONDS))
 
     def base_model(self) -> str | None:
         """The first name under which the server serves its model, if it says."""
@@ -82,7 +86,7 @@ class ModService:
         except httpx.TimeoutException:
             raise CommandError(f"{self.url} did not answer within {seconds:.0f} s") from None
         except httpx.HTTPError:
-            raise CommandError(
+            raise NoServerError(
                 f"no server answers at {self.url}: start one with `make serve`, or name another"
                 " with --url"
             ) from None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from server.cli.marks import Mark, Marks, Stretch
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,45 +19,32 @@ _UNPRINTABLE = "\ufffd"
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Tokens in a row from one source. start: position of the first. mod: None is the model."""
-
-    start: int
-    end: int
-    mod: str | None
-    text: str
-
-
-@dataclass(frozen=True)
 class Shown:
-    """One output. tokens: each with its `text` and `mod`. actions: each with its `position`."""
+    """One output, as a dry run tells of it. ended: the finish reason. pieces: what a stream
+    showed, one after the other."""
 
     tokens: Sequence[Mapping[str, Any]]
+    events: Sequence[Mapping[str, Any]] = ()
     actions: Sequence[Mapping[str, Any]] = ()
     prints: Sequence[Mapping[str, Any]] = ()
     failures: Sequence[Mapping[str, Any]] = ()
     usage: Mapping[str, int] = field(default_factory=dict)
     ended: str = ""
+    pieces: Sequence[str] | None = None
 
 
 def show(shown: Shown) -> None:
-    """Print it: a line for each stretch of tokens from one source, with the actions taken there."""
+    """Print it: a line for each stretch of tokens from one source, with the actions taken there.
+
+    Without a terminal, or with NO_COLOR set, it is plain text.
+    """
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False)
+    system: Any = None if os.environ.get("NO_COLOR") else "auto"
+    console = Console(color_system=system, highlight=False, markup=False)
     console.print(_table(shown))
     for line in _summary(shown):
         console.print(line, soft_wrap=True)
-
-
-def stretches(tokens: Sequence[Mapping[str, Any]]) -> Iterator[Stretch]:
-    """The tokens, cut where their source changes."""
-    start = 0
-    for at in range(1, len(tokens) + 1):
-        if at == len(tokens) or tokens[at]["mod"] != tokens[start]["mod"]:
-            text = "".join(str(token["text"]) for token in tokens[start:at])
-            yield Stretch(start, at, tokens[start]["mod"], text)
-            start = at
 
 
 def in_words(action: Mapping[str, Any]) -> str:
@@ -76,37 +66,37 @@ def _table(shown: Shown) -> Table:
     from rich.text import Text
 
     table = Table("at", "from", "text", "actions", box=box.SIMPLE_HEAD, pad_edge=False)
-    colours = _colours(shown.tokens)
-    rows = list(stretches(shown.tokens)) or [Stretch(0, 0, None, "")]
+    marks = Marks(shown.tokens, shown.events)
+    colours = _colours(marks.all)
+    rows = list(marks.stretches()) or [Stretch(0, range(0), None, False, "")]
     for number, row in enumerate(rows):
         last = number == len(rows) - 1
+        begin = 0 if number == 0 else row.marks.start
         actions = [
             action
             for action in shown.actions
-            if row.start <= int(action.get("position", -1)) and (last or _at(action) < row.end)
+            if begin <= (place := marks.place_of(action)) and (last or place < row.marks.stop)
         ]
-        colour = colours.get(row.mod, "")
+        style = f"{colours.get(row.mod, '')} {'strike' if row.erased else ''}".strip()
         table.add_row(
             str(row.start),
-            Text(row.mod or MODEL, colour),
-            Text(printable(row.text), colour, overflow="fold"),
+            Text((row.mod or MODEL) + (", erased" if row.erased else ""), colours.get(row.mod, "")),
+            Text(printable(row.text), style, overflow="fold"),
             Text("\n".join(map(in_words, actions)), "dim", overflow="fold"),
         )
     return table
 
 
-def _at(action: Mapping[str, Any]) -> int:
-    return int(action.get("position", -1))
-
-
-def _colours(tokens: Sequence[Mapping[str, Any]]) -> dict[str | None, str]:
-    mods = dict.fromkeys(token["mod"] for token in tokens if token["mod"] is not None)
+def _colours(marks: Sequence[Mark]) -> dict[str | None, str]:
+    mods = dict.fromkeys(mark.mod for mark in marks if mark.mod is not None)
     return {mod: COLOURS[number % len(COLOURS)] for number, mod in enumerate(mods)}
 
 
 def _summary(shown: Shown) -> Iterator[str]:
     usage = [f"{count} {name.removesuffix('_tokens')}" for name, count in shown.usage.items()]
     yield f"{len(shown.tokens)} tokens: {', '.join(usage)}; ended by {shown.ended or '?'}"
+    if shown.pieces is not None:
+        yield f"a stream shows: {' | '.join(printable(piece) for piece in shown.pieces)}"
     for line in shown.prints:
         yield f"{line.get('mod')} printed: {printable(str(line.get('text')))}"
     for failure in shown.failures:

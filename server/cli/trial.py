@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from server.cli.errors import CommandError, located
+from server.cli.showing import printable
 
 if TYPE_CHECKING:
     from mods.runtime.rehearsal import Rehearsal, Scene
@@ -28,19 +29,20 @@ def trial(
 ) -> None:
     """Check the laws on a mod, against a scripted model. Needs no server."""
     from mods.runtime.rehearsal import Scene
+    from mods.sdk.testing.laws import NAMES
 
     chain = load(file)
     came = rehearse_here(chain, Scene(prompt, text, max_tokens, seconds=60.0))
     name = chain[0].traits.name
     did = ", ".join(f"{what.partition(': ')[2]} {count}" for what, count in came.acted.items())
     if came.broken is not None:
-        for line in came.broken.story:
-            typer.echo(line)
-        typer.echo(f"{name} breaks law {came.broken.law}: {came.broken.what}", err=True)
+        broken = came.broken
+        for line in (broken.script, *broken.story):
+            typer.echo(printable(line))
+        typer.echo(f"{name} breaks law {broken.law} ({broken.name}): {broken.what}", err=True)
         raise typer.Exit(1)
-    typer.echo(
-        f"{name} keeps the laws: {came.runs} runs, {came.calls} calls; {did or 'no actions'}"
-    )
+    typer.echo(f"{name} keeps laws 0 to {max(NAMES)}: {came.runs} runs, {came.calls} calls")
+    typer.echo(f"it did: {did or 'nothing'}")
     if not did:
         typer.echo("it did nothing: give it something to act on with --text", err=True)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from vllm.sampling_params import RequestOutputKind
 
 from mods.sdk.errors import ModError
 from server.api.errors import error_body
+from server.api.gone import unless_gone
 from server.constraints.errors import ConstraintRoute, content_of
 from server.constraints.generate_models import GenerateReply, GenerateRequest
 from server.constraints.generation import Generation
@@ -33,13 +33,6 @@ class UnknownModelError(ModError):
     type = "NotFoundError"
 
 
-class ClientGoneError(ModError):
-    """Nobody waits for the answer any more."""
-
-    status = 499
-    type = "client_gone"
-
-
 def mount_generate(app: FastAPI) -> None:
     """Serve these routes; `mount_constraints` must have been called."""
     app.include_router(router)
@@ -50,7 +43,7 @@ async def generate(given: GenerateRequest, request: Request, caller: Caller) -> 
     """Generate, and answer once all is there."""
     generation = _generation(given, request)
     await generation.admit(caller)
-    return await _unless_gone(request, _whole(generation, caller))
+    return await unless_gone(request, _whole(generation, caller))
 
 
 @router.post("/generate/stream", response_class=StreamingResponse)
@@ -103,22 +96,3 @@ def _content(error: ModError | GracefulHTTPError | VLLMClientError) -> dict[str,
 def _event(content: dict[str, Any], name: str | None = None) -> str:
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(content, ensure_ascii=False)}\n\n"
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, GenerateReply]) -> GenerateReply:
-    """Do the work, and stop it if the client goes away."""
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(_gone(request))
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGoneError("the client went away")
-        return task.result()
-    finally:
-        task.cancel()
-        gone.cancel()
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

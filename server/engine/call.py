@@ -40,7 +40,8 @@ class Call:
 
     show_at_once: the client prefers tokens at once plus `removed` events. wants_every_logprob: the
     route cannot print an absent one. wants_record: the client wants to be told token by token what
-    the mods did. choices: by index in the response.
+    the mods did. choices: by index in the response. failed_record: of the session that failed,
+    where the client wants records.
     """
 
     mods: list[Package]
@@ -54,6 +55,7 @@ class Call:
     prompts: int = 0
     choices: dict[int, Choice] = field(default_factory=dict)
     failure: Fail | None = None
+    failed_record: dict[str, Any] | None = None
     removed: list[Removed] = field(default_factory=list)
 
     def usage(self) -> Usage:

@@ -251,6 +251,7 @@ class ModEngine:
             tools=call.tools,
             response_format=call.response_format,
             prefill_run=self._prefill_run,
+            tells_events=call.wants_record,
             **constrained,
         )
 

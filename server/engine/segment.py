@@ -29,13 +29,15 @@ class SegmentParams:
         streams: bool,
         reasoning_end: int | None = None,
         candidates: int = 0,
+        reads_confidence: bool = False,
     ) -> None:
         """candidates: how many of the likeliest tokens to ask for, whatever the client asked."""
         self._params, self._candidates = params, candidates
         self._kind = RequestOutputKind.DELTA if streams else RequestOutputKind.FINAL_ONLY
         self._seed = seed
         self._host, self._session, self._sentinel = host, session, sentinel
-        self._reads_logits, self._reasoning_end = reads_logits, reasoning_end
+        self._reads_logits, self._reads_confidence = reads_logits, reads_confidence
+        self._reasoning_end = reasoning_end
         # Model Runner V2 hashes its noise from seed and position; V1 keeps a generator's state.
         self._reseeds = bool(envs.VLLM_USE_V2_MODEL_RUNNER)
         self._penalties = _penalties(params)
@@ -94,6 +96,7 @@ class SegmentParams:
             reasoning_end=self._reasoning_end,
             quiet=resume.quiet,
             barred=resume.barred,
+            reads_confidence=self._reads_confidence,
         )
 
 

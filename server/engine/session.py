@@ -83,6 +83,7 @@ class Session:
             self._answer.streams or self._follows,
             spec.reasoning_end,
             watch.candidates if watch is not None else 0,
+            any(traits.confidence for traits in call.host.traits),
         )
 
     async def outputs(self) -> AsyncGenerator[RequestOutput, None]:
@@ -108,7 +109,12 @@ class Session:
                 yield self._answer.abandon(self._floor(step))
                 return
             reason = "error"
-            last = self._end(step)
+            try:
+                last = self._end(step)
+            except ModFailure:
+                if self._call.wants_record:
+                    self._call.failed_record = await self._close(reason)
+                raise
             reason = "done"
             if self._call.wants_record:
                 self._call.choices[self._choice].record = await self._close(reason)

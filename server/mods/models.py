@@ -83,6 +83,7 @@ class Mod(BaseModel):
         description="How many tokens it may take back; null is no bound, and holds all text."
     )
     logits: bool = Field(description="Whether it reads logits.")
+    confidence: bool = Field(description="Whether it asks how sure the model is.")
     on_error: str = Field(description="`fail` or `ignore`.")
     deadline: float | None = Field(description="Seconds one wait may take; null is the server's.")
     created: int = Field(description="Seconds since the epoch.")
@@ -156,6 +157,7 @@ def mod_of(registered: RegisteredMod, set_aside: str | None, source: bool = Fals
         events=sorted(traits.events),
         reach=traits.reach,
         logits=traits.logits,
+        confidence=traits.confidence,
         on_error=traits.on_error,
         deadline=traits.deadline,
         created=int(registered.created),

@@ -13,8 +13,9 @@ from mods.runtime.files import PackageError
 from mods.runtime.package import Package, shared_files
 from mods.runtime.rehearsal import Rehearsal, Scene
 from mods.sdk.errors import HostError, ModError
+from server.api.gone import unless_gone
 from server.mods.caller import caller_of
-from server.mods.dry_run import DryRun, DryRunReply, reply_of
+from server.mods.dry_run import DryRun, DryRunReply, DryRunUpload, performed, rehearsed
 from server.mods.errors import ModRoute
 from server.mods.keeping import ModKeeper
 from server.mods.models import (
@@ -29,6 +30,7 @@ from server.mods.models import (
     files_of,
     mod_of,
 )
+from server.mods.performance import Perform, Performance, nowhere
 from server.mods.reading import read_package
 from server.mods.registry import Check, ModRegistry, RegisteredMod
 
@@ -52,6 +54,7 @@ class ModsState:
     registry: ModRegistry
     check: Check
     rehearse: Rehearse = _nowhere
+    perform: Perform = nowhere
     keeper: ModKeeper | None = None
 
 
@@ -105,16 +108,29 @@ async def delete_mod(name: str, state: State, caller: Caller) -> Deleted:
     return Deleted(name=name)
 
 
-@router.post("/v1/mods/{name}/dry-run")
-async def dry_run(name: str, asked: DryRun, state: State, caller: Caller) -> DryRunReply:
-    """Run a mod (or several, `a+b`) against a scripted model, and check the laws on it.
+@router.post("/v1/mods/dry-run")
+async def dry_run_source(
+    asked: DryRunUpload, state: State, caller: Caller, request: Request
+) -> DryRunReply:
+    """Run a mod on one prompt without registering it, and tell everything that it did."""
+    asked.check()
+    package = await read_package(asked.upload())
+    await _loaded(state, package, state.registry.shared(caller))
+    return await _dry_run([package], asked, state, caller, request)
 
-    Nothing is generated: it takes a process of its own and at most a few seconds.
+
+@router.post("/v1/mods/{name}/dry-run")
+async def dry_run(
+    name: str, asked: DryRun, state: State, caller: Caller, request: Request
+) -> DryRunReply:
+    """Run a mod (or several, `a+b`) on one prompt, and tell everything that they did.
+
+    The mods run in a process of their own, which ends with it: nothing is left behind. With
+    `scripted` they run against a scripted model, and the laws are checked.
     """
+    asked.check()
     packages = state.registry.resolve(caller, name.split("+"))
-    scene = asked.scene()
-    came = await state.rehearse(packages, state.registry.shared(caller), scene)
-    return reply_of(packages, scene, came)
+    return await _dry_run(packages, asked, state, caller, request)
 
 
 @router.post("/sdk", status_code=201, responses={200: {"description": "Replaced"}})
@@ -137,6 +153,21 @@ async def list_shared_modules(state: State, caller: Caller, source: bool = False
 
 def _told(registry: ModRegistry, caller: str, mod: RegisteredMod, source: bool = False) -> Mod:
     return mod_of(mod, registry.set_aside(caller, mod.package), source)
+
+
+async def _dry_run(
+    packages: Sequence[Package], asked: DryRun, state: ModsState, caller: str, request: Request
+) -> DryRunReply:
+    shared = state.registry.shared(caller)
+    if asked.scripted:
+        scene = asked.scene()
+        return rehearsed(packages, scene, await state.rehearse(packages, shared, scene))
+    work = state.perform(packages, shared, asked.body())
+    return performed(packages, asked, await unless_gone(request, _awaited(work)))
+
+
+async def _awaited(work: Awaitable[Performance]) -> Performance:
+    return await work
 
 
 async def _loaded(state: ModsState, package: Package, shared: Mapping[str, str]) -> Traits:

@@ -35,6 +35,7 @@ class ToldRecord(BaseModel):
     actions: list[dict[str, Any]]
     prints: list[Print]
     failures: list[dict[str, Any]]
+    events: list[dict[str, Any]]
 
 
 def told_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def told_record(record: Mapping[str, Any]) -> dict[str, Any]:
         actions=_entries(record.get("actions")),
         prints=printed(_entries(record.get("logs"))),
         failures=_entries(record.get("failures")),
+        events=_entries(record.get("events")),
     ).model_dump()
 
 

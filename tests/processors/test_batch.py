@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mods.runtime.decisions import END_SEGMENT, LEAVE, Decision, Force, Shape
+from mods.runtime.decisions import END_SEGMENT, LEAVE, Decision, Force, Shape, Sureness
 from mods.runtime.host.protocol import FeedRow
 from processors.batch import Batch
+from processors.confidence import sureness
 from processors.rows import Row
 from tests.processors.fakes import SENTINEL, VOCABULARY, FakeFeeds, row
 
@@ -95,6 +96,30 @@ def test_mods_that_read_logits_get_their_rows_after_the_forward_pass() -> None:
     assert feeds.sessions() == [1, 2, 3]
 
 
+def test_mods_that_ask_how_sure_the_model_is_are_told_without_the_row() -> None:
+    feeds = FakeFeeds()
+    asking = [row(i, host=f"asks-{i}", reads_confidence=True) for i in (1, 3)]
+    both = row(4, host="both", reads_confidence=True, reads_logits=True)
+    batch = batch_of(feeds, asking[0], row(2, host="blind"), asking[1], both)
+    batch.begin()
+    assert set(feeds._step) == {"blind"}
+    logits = torch.randn(4, VOCABULARY)
+    wanted = sureness(logits, [0, 2])
+    batch.apply(logits)
+    (step,) = feeds.fed
+    assert [step[host][0].sureness for host in ("asks-1", "asks-3")] == wanted
+    assert step["blind"][0].sureness is None
+    assert step["both"][0].sureness is None, "with the row at hand, its host finds out by itself"
+    assert set(feeds.logits) == {"both"}
+
+
+def test_a_skipped_row_is_not_told_how_sure_the_model_is() -> None:
+    feeds = FakeFeeds()
+    batch = batch_of(feeds, *(row(i, reads_confidence=True) for i in (1, 2, 3)))
+    assert step(batch, skip=(1,)) == [0, 0, 0]
+    assert feeds.sessions() == [1, 3]
+
+
 def test_a_whole_row_is_fetched_from_its_host() -> None:
     feeds = FakeFeeds(lambda fed: Shape(row=fed.session == 2))
     feeds.whole["host-1", 1] = np.eye(VOCABULARY, dtype=np.float32)[17]
@@ -149,7 +174,7 @@ def test_an_exception_ends_every_row_with_mods_and_goes_no_further() -> None:
 
 def test_an_exception_while_feeding_goes_no_further() -> None:
     class Broken(Row):
-        def feed(self) -> FeedRow:
+        def feed(self, sureness: Sureness | None = None) -> FeedRow:
             raise RuntimeError("unforeseen")
 
     whole = row(1)

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.confidence import TOP, sureness
+from mods.sdk.confidence import TOP
+from processors.confidence import sureness
 
 
 def test_a_row_that_is_sure_has_no_entropy() -> None:
@@ -40,5 +41,8 @@ def test_each_row_is_its_own(seed: int, rows: int) -> None:
     wanted = list(range(0, rows, 2))
     for row, found in zip(wanted, sureness(logits, wanted), strict=True):
         best = torch.log_softmax(logits[row], 0).sort(descending=True)
-        assert found.tokens == best.indices[:TOP].tolist()
-        assert torch.allclose(torch.tensor(found.logprobs), best.values[:TOP], atol=1e-5)
+        told = torch.tensor(found.logprobs)
+        assert torch.allclose(told, best.values[:TOP], atol=1e-5)
+        own = torch.log_softmax(logits[row], 0)[torch.tensor(found.tokens)]
+        assert torch.allclose(told, own, atol=1e-5)
+        assert len(set(found.tokens)) == TOP

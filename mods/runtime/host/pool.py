@@ -9,8 +9,8 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,14 +138,25 @@ class HostPool:
 
         A few at a time. Raises what `acquire` raises, and HostError if the mods do not end it.
         """
+        async with self.alone(packages, shared) as host:
+            return await host.rehearse(scene)
+
+    @asynccontextmanager
+    async def alone(
+        self, packages: Sequence[Package], shared: Mapping[str, str]
+    ) -> AsyncIterator[Host]:
+        """A host for one use, which shares nothing with the caller's others and is stopped then.
+
+        A few at a time; who comes later waits. Raises what `acquire` raises.
+        """
         async with self._stage:
             if self._stopping:
                 raise HostError("the server is stopping")
             host = await self._begin(self._new_host(packages, shared))
             try:
-                return await host.rehearse(scene)
+                yield host
             finally:
-                self._give_up(host, HostError("the rehearsal is over"))
+                self._give_up(host, HostError("it was for one use"))
                 await host.gone.wait()
 
     async def stop(self) -> None:

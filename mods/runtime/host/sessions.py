@@ -149,7 +149,7 @@ class Sessions:
             return END_SEGMENT
         try:
             decision = await place.machine.deciding(
-                row.segment, row.position, row.token, logits, row.earlier
+                row.segment, row.position, row.token, logits, row.earlier, row.sureness
             )
         except CancelledError:
             raise

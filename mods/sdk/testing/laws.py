@@ -31,6 +31,22 @@ from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.recorder import Said, Story, Turn
 from mods.sdk.testing.tokenizer import ByteTokenizer
 
+NAMES = {
+    0: "events come in rounds, and the same story gets the same answers",
+    1: "every token that enters is told of once",
+    2: "a forced run enters as it is",
+    3: "a backtrack takes the newest tokens",
+    4: "a mod that does nothing changes nothing",
+    5: "nobody hears of another's request",
+    6: "ends are judged over the whole output",
+    7: "a terminal action ends the request",
+    8: "actions are legal, and errors are told",
+    9: "the budget holds",
+    10: "what a stream has shown stays",
+    11: "what several mods ask for adds up",
+}
+"""What each law says, in short, by its number."""
+
 
 class LawBroken(AssertionError):
     """A law does not hold. law: its number. what: in words. evidence: what shows it."""

@@ -50,6 +50,7 @@ class TextModel:
     """
 
     def __init__(self, text: str, prompt_length: int) -> None:
+        self.text = text
         self._tokens = [*text.encode(), EOS]
         self._prompt_length = prompt_length
 

@@ -29,6 +29,7 @@ from mods.sdk.actions import (
     ToolCalls,
     validate_action,
 )
+from mods.sdk.confidence import Confidence
 from mods.sdk.errors import (
     BudgetExceededError,
     EmittedError,
@@ -96,6 +97,7 @@ class Oracle:
         self.spec, self.model, self.tokenizer = spec, model, ByteTokenizer()
         self.members = [Member(mod, 0, mod.traits.reach is None) for mod in mods]
         self.reads_logits = any(mod.traits.logits for mod in mods)
+        self.asks_confidence = any(mod.traits.confidence for mod in mods)
         self.prompt, self.max_tokens = spec.prompt, spec.max_tokens
         self.tokens: list[int] = []
         self.forced: list[bool] = []
@@ -141,8 +143,9 @@ class Oracle:
         self.step, self.runs = self.step + 1, 0
         row = self.model.logits(self.prompt + self.tokens)
         logits = np.array(row) if self.reads_logits else None
+        sure = Confidence.of_row(row) if self.asks_confidence else None
         member, action = self._ask(
-            ForwardPass(self.spec.request_id, self.step, len(self.tokens), logits)
+            ForwardPass(self.spec.request_id, self.step, len(self.tokens), logits, sure)
         )
         self._perhaps_end(action, member)
         if isinstance(action, ForceTokens):

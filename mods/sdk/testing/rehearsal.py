@@ -21,7 +21,7 @@ from mods.runtime.waiting import may_wait
 from mods.sdk.actions import ActionBuilder
 from mods.sdk.events import Event
 from mods.sdk.testing.check import TROUBLES, check_run
-from mods.sdk.testing.laws import LawBroken
+from mods.sdk.testing.laws import NAMES, LawBroken
 from mods.sdk.testing.model import HashModel, Model, TextModel
 from mods.sdk.testing.outcome import Outcome
 from mods.sdk.testing.recorder import Story
@@ -71,6 +71,7 @@ def rehearse(
 def _show(chain: Sequence[LoadedMod], scene: Scene) -> Rehearsal:
     """The run that is shown."""
     spec = _spec(scene.prompt, scene)
+    spec.tells_events = True
     outcome = ScriptedEngine(_model(scene.prompt, scene.text)).run(spec, chain)
     record = outcome.record
     return Rehearsal(
@@ -79,6 +80,7 @@ def _show(chain: Sequence[LoadedMod], scene: Scene) -> Rehearsal:
         status=outcome.status,
         message=outcome.message,
         usage=outcome.usage or Usage(),
+        events=record.get("events", [])[:MAX_ENTRIES],
         actions=record.get("actions", [])[:MAX_ENTRIES],
         prints=record.get("logs", [])[:MAX_ENTRIES],
         failures=record.get("failures", [])[:MAX_ENTRIES],
@@ -108,13 +110,25 @@ def _judge(
         story, outcome = check_run(chain, spec, engine)
     except LawBroken as broken:
         story = broken.story or Story(spec.request_id)
-        return Broken(broken.law, f"{broken.what}: {broken.evidence}"[:1000], lines_of(story))
+        return _broken(broken.law, f"{broken.what}: {broken.evidence}", story, engine, spec)
     shown.calls += int(outcome.record.get("calls", 0))
     acted.update(_answers(outcome))
     if outcome.status not in (200, 400):
         law = _LAWS.get(outcome.type or "", 8)
-        return Broken(law, outcome.message[:1000], lines_of(story))
+        return _broken(law, outcome.message, story, engine, spec)
     return None
+
+
+def _broken(law: int, what: str, story: Story, engine: ScriptedEngine, spec: SessionSpec) -> Broken:
+    """The counter-example, for somebody to read and to run again."""
+    writes = getattr(engine.model, "text", None)
+    mood = engine.trouble.in_words()
+    script = (
+        f"prompt {bytes(spec.prompt).decode(errors='replace')!r}, at most {spec.max_tokens} tokens;"
+        f" the model writes {'letters at random' if writes is None else repr(writes)[:300]}"
+        + (f"; the engine: {mood}" if mood else "")
+    )
+    return Broken(law, what[:1000], lines_of(story), NAMES[law], script)
 
 
 def _answers(outcome: Outcome) -> Iterator[str]:

@@ -94,4 +94,8 @@ class ScriptedEngine:
     def session(self, spec: SessionSpec, mods: Sequence[LoadedMod]) -> ScriptedSession:
         machine = self._machine(spec, mods, self.tokenizer, ClockWatch(), self.matchers)
         reads_logits = any(mod.traits.logits for mod in mods)
-        return ScriptedSession(spec, machine, self.model, self.trouble, reads_logits, self.matchers)
+        session = ScriptedSession(
+            spec, machine, self.model, self.trouble, reads_logits, self.matchers
+        )
+        session.asks_confidence = any(mod.traits.confidence for mod in mods)
+        return session

@@ -24,10 +24,13 @@ from mods.runtime.decisions import (
     Resume,
     SessionSpec,
     Shape,
+    Sureness,
+    sureness_of,
 )
 from mods.runtime.machine import Machine
 from mods.runtime.spans import Matchers
 from mods.runtime.waiting import at_once
+from mods.sdk.confidence import Confidence
 from mods.sdk.events import FloatRow
 from mods.sdk.testing.allowed import both, too_early
 from mods.sdk.testing.clock import clock
@@ -59,6 +62,7 @@ class ScriptedSession:
     step: int = 0
     alone: bool = False
     """Whether nobody else's steps are to come while a handler waits."""
+    asks_confidence: bool = False
     answer: Next | None = None
     """What the machine said at last."""
     waiting: asyncio.Task[Decision] | None = None
@@ -138,7 +142,7 @@ class ScriptedSession:
 
     def _decide(self, segment: int, position: int, token: int, logits: FloatRow | None) -> Decision:
         """The machine's decision. While a handler waits there is none, and the segment ends."""
-        call = self.machine.deciding(segment, position, token, logits)
+        call = self.machine.deciding(segment, position, token, logits, (), self._sureness())
         if not self.machine.handlers.may_wait:
             return at_once(call)
         task = clock().begin(call)
@@ -146,6 +150,11 @@ class ScriptedSession:
             return task.result()
         self.waiting = task
         return END_SEGMENT
+
+    def _sureness(self) -> Sureness | None:
+        if not self.asks_confidence:
+            return None
+        return sureness_of(Confidence.of_row(self.model.logits(self.prompt + self.tokens)))
 
     def _wait_for(self, call: Coroutine[Any, Any, T]) -> Generator[int, None, T]:
         """The result of a call, after the one that still waits; other sessions go on meanwhile."""

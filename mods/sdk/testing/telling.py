@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mods.sdk.actions import Action, AdjustedLogits, Noop
-from mods.sdk.events import Added, Event, Finished, Prefilled, Sampled
+from mods.sdk.events import Added, Event, Finished, ForwardPass, Prefilled, Sampled
 from mods.sdk.testing.recorder import Story, Turn
 from mods.sdk.testing.tokenizer import ByteTokenizer
 
@@ -53,6 +53,8 @@ def _carries(event: Event) -> str:
     if isinstance(event, Added):
         removed = f", after {_text(event.removed)} went" if event.removed else ""
         return _text(event.added_tokens) + (" forced" if event.forced else "") + removed
+    if isinstance(event, ForwardPass) and event._confidence is not None:
+        return f"entropy {event._confidence.entropy:.3f}, margin {event._confidence.margin:.3f}"
     return event.reason if isinstance(event, Finished) else ""
 
 

@@ -22,5 +22,14 @@ class Trouble:
     again: frozenset[int] = frozenset()
     abort: int | None = None
 
+    def in_words(self) -> str:
+        """What it does at which steps, "" if nothing."""
+        kinds = ("repeat", "stale", "late", "lost", "again")
+        return "; ".join(
+            f"{kind} at steps {', '.join(map(str, sorted(steps)))}"
+            for kind in kinds
+            if (steps := getattr(self, kind))
+        )
+
 
 NO_TROUBLE = Trouble()

@@ -31,7 +31,9 @@ class MachineFeeds(Feeds):
     ) -> None:
         (row,) = rows
         seen = None if logits is None else logits[0].copy()
-        decision = self._machine.decide(row.segment, row.position, row.token, seen, row.earlier)
+        decision = self._machine.decide(
+            row.segment, row.position, row.token, seen, row.earlier, row.sureness
+        )
         self._decided[address] = [decision]
 
     def collect(self, deadline: float) -> dict[str, list[Decision]]:

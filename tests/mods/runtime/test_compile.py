@@ -68,6 +68,26 @@ def test_a_source_that_could_read_logits_gets_them(line: str) -> None:
     assert infer_traits("reads", [QUIET, line]).logits
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "event.confidence.entropy",
+        "getattr(event, 'confidence')",
+        "match event:\n    case E(confidence=c): pass",
+    ],
+)
+def test_a_source_that_asks_how_sure_the_model_is_is_told_and_fetches_no_logits(line: str) -> None:
+    traits = infer_traits("asks", [QUIET, line])
+    assert (traits.confidence, traits.logits) == (True, False)
+
+
+def test_a_source_that_could_ask_is_told_and_one_that_does_not_is_not() -> None:
+    assert infer_traits("able", [QUIET, "getattr(event, name)"]).confidence
+    assert not infer_traits("quiet", [QUIET]).confidence
+    assert infer_traits("quiet", [QUIET], confidence=True).confidence
+    assert not infer_traits("asks", ["event.confidence"], confidence=False).confidence
+
+
 def test_what_is_declared_wins() -> None:
     traits = infer_traits(
         "declared",

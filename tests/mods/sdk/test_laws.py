@@ -13,7 +13,7 @@ from mods.runtime import handlers as runtime_handlers
 from mods.runtime import machine as runtime_machine
 from mods.runtime.chain import Answer
 from mods.runtime.compile import Traits
-from mods.runtime.decisions import Decision, Shape
+from mods.runtime.decisions import Decision, Shape, Sureness
 from mods.runtime.ends import End
 from mods.runtime.machine import Machine
 from mods.runtime.seat import LoadedMod, Seat
@@ -212,8 +212,9 @@ class Meddles(Machine):
         token: int,
         logits: FloatRow | None = None,
         earlier: Sequence[int] = (),
+        sureness: Sureness | None = None,
     ) -> Decision:
-        decision = await super().deciding(segment, position, token, logits, earlier)
+        decision = await super().deciding(segment, position, token, logits, earlier, sureness)
         return Shape(bias={ord("b"): 9.0}) if decision == runtime_machine.LEAVE else decision
 
 

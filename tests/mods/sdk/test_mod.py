@@ -81,6 +81,7 @@ def test_a_handler_may_be_any_callable() -> None:
         ({"events": [int]}, "is no event"),
         ({"events": []}, "at least one event"),
         ({"logits": 1}, "True or False"),
+        ({"confidence": "yes"}, r"confidence='yes'.*True or False"),
         ({"on_error": "explode"}, r"'explode'.*'fail'.*'ignore'"),
         ({"deadline": 0}, "above 0"),
         ({"deadline": float("nan")}, "above 0"),

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from server.cli.showing import Shown, in_words, printable, stretches
+from server.cli import run
+from server.cli.marks import Marks
+from server.cli.showing import Shown, in_words, printable, show
 from tests.server.cli.conftest import Concai
 from tests.server.cli.fakes import FakeServer
 
@@ -35,8 +37,8 @@ def calm(bare_environment: Path) -> Path:
 def test_a_lawful_mod_passes_and_is_told_what_it_did(concai: Concai, calm: Path) -> None:
     result = concai("mod", "test", calm)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("calm keeps the laws: 16 runs, ")
-    assert "force_tokens" in result.stdout
+    assert result.stdout.startswith("calm keeps laws 0 to 11: 12 runs, ")
+    assert "it did: force_tokens " in result.stdout
     assert "calmed" not in result.output, "what a mod prints is not this command's to say"
 
 
@@ -44,9 +46,11 @@ def test_a_mod_that_raises_fails_with_its_story(concai: Concai, calm: Path) -> N
     calm.write_text(CALM.replace('actions.force_tokens(".")', "1 / 0"))
     result = concai("mod", "test", calm, "--text", "Oh! No.")
     assert result.exit_code == 1
-    assert "calm breaks law 8: mod 'calm' at Sampled (step 2) raised ZeroDivision" in result.stderr
+    told = "calm breaks law 8 (actions are legal, and errors are told): mod 'calm' at Sampled"
+    assert f"{told} (step 2) raised ZeroDivision" in result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("Prefilled ")
+    assert lines[0] == "prompt 'Hi', at most 64 tokens; the model writes 'Oh! No.'"
+    assert lines[1].startswith("Prefilled ")
     assert "    calm: raised ZeroDivisionError: division by zero" in lines
 
 
@@ -54,17 +58,23 @@ def test_a_mod_that_does_nothing_is_told_how_to_get_it_going(concai: Concai, cal
     calm.write_text(CALM.replace('"!"', '"never"'))
     result = concai("mod", "test", calm)
     assert result.exit_code == 0
-    assert "no actions" in result.stdout
+    assert "it did: nothing" in result.stdout
     assert "--text" in result.stderr
 
 
-def test_a_folder_is_a_mod_too(concai: Concai, bare_environment: Path) -> None:
+@pytest.mark.parametrize("line", ["from .words import STOP", "from words import STOP"])
+def test_a_folder_is_a_mod_too(concai: Concai, bare_environment: Path, line: str) -> None:
     folder = bare_environment / "greeter"
     folder.mkdir()
     (folder / "words.py").write_text("STOP = '.'\n")
     source = CALM.replace('force_tokens(".")', "force_tokens(STOP)")
-    (folder / "main.py").write_text(f"from .words import STOP\n{source}")
-    assert concai("mod", "test", folder).exit_code == 0
+    (folder / "main.py").write_text(f"{line}\n{source}")
+    result = concai("mod", "test", folder)
+    assert result.exit_code == 0, result.output
+    assert "force_tokens" in result.stdout
+    (folder / "main.py").write_text(f"from .gone import STOP\n{source}")
+    refused = concai("mod", "test", folder)
+    assert (refused.exit_code, "main.py, line 1" in refused.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("command", ["test", "run"])
@@ -89,9 +99,9 @@ def test_what_is_not_there_is_said_so(concai: Concai) -> None:
 def test_a_dry_run_shows_tokens_by_source_with_the_actions(concai: Concai, calm: Path) -> None:
     result = concai("mod", "run", calm, "--dry", "--text", "No! I think so! Yes")
     assert result.exit_code == 0, result.output
-    rows = [line.split() for line in result.stdout.splitlines()]
-    assert ["0", "model", "No"] in rows
-    assert [*"2 calm . calm: force_tokens(1 token) at Sampled".split()] in rows
+    rows = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "0 model No" in rows
+    assert "2 calm . calm: force_tokens(1 token) at Sampled" in rows
     assert "20 tokens: 18 sampled, 2 forced, 2 erased; ended by stop" in result.stdout
     assert "calm printed: calmed No" in result.stdout
 
@@ -109,69 +119,193 @@ def test_a_text_needs_the_scripted_model(concai: Concai, calm: Path) -> None:
     assert (result.exit_code, "add --dry" in result.stderr) == (2, True)
 
 
-RECORD = {
-    "tokens": [
-        {"id": 1, "text": "Ahoy! ", "origin": "forced", "mod": "calm"},
-        {"id": 2, "text": "Paris", "origin": "sampled", "mod": None},
-        {"id": 3, "text": " it is.\x1b[31m", "origin": "sampled", "mod": None},
+def token(text: str, mod: str | None = None) -> dict[str, Any]:
+    return {
+        "id": sum(text.encode()),
+        "text": text,
+        "origin": "forced" if mod else "sampled",
+        "mod": mod,
+    }
+
+
+def added(position: int, *texts: str, mod: str | None = None, step: int = 0) -> dict[str, Any]:
+    return {
+        "event": "Added", "step": step, "position": position, "forced": mod is not None, "mod": mod,
+        "tokens": [{"id": token(text)["id"], "text": text} for text in texts], "removed": [],
+    }  # fmt: skip
+
+
+def sampled(position: int, text: str, step: int = 0) -> dict[str, Any]:
+    drawn = {"id": token(text)["id"], "text": text}
+    return {"event": "Sampled", "step": step, "position": position, "token": drawn}
+
+
+CAME = {
+    "tokens": [token("Ahoy! ", "calm"), token("Paris"), token(" it is.\x1b[31m")],
+    "events": [
+        {"event": "Prefilled", "step": 0, "position": 0},
+        {"event": "ForwardPass", "step": 0, "position": 0},
+        added(1, "Ahoy! ", mod="calm"),
+        sampled(1, "Rome", 1), added(2, "Rome", step=1),
+        sampled(1, "Paris", 2), added(2, "Paris", step=2),
+        sampled(2, "!", 3), added(3, " it is.\x1b[31m", step=3),
     ],
     "actions": [
-        {"mod": "calm", "event": "ForwardPass", "position": 0, "action": "force_tokens",
-         "tokens": [1], "n": None, "overridden": False},
+        {"mod": "calm", "event": "ForwardPass", "step": 0, "position": 0,
+         "action": "force_tokens", "tokens": [1], "n": None, "overridden": False},
+        {"mod": "calm", "event": "Added", "step": 1, "position": 2, "action": "backtrack",
+         "tokens": [], "n": 1, "overridden": False},
     ],
     "prints": [{"mod": "calm", "text": "hello"}],
     "failures": [],
+    "usage": {"sampled_tokens": 2, "forced_tokens": 1, "erased_tokens": 2},
+    "finish_reason": "stop",
+    "status": 200,
+    "message": "",
+    "shown": None,
 }  # fmt: skip
 
 
-class Chatting(FakeServer):
-    """Answers every chat with one record, and keeps what it was asked."""
+class Performing(FakeServer):
+    """Answers every dry run with one answer, and keeps what it was asked."""
 
-    answer_: Any = None
+    answer_: Any = CAME
+    asked: Any = None
+
+    def __enter__(self) -> Performing:
+        super().__enter__()
+        return self
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
-        if path != "/v1/chat/completions":
+        if path != "/v1/mods/dry-run":
             return super().answer(method, path, body)
         self.asked = json.loads(body)
         return 200, self.answer_
 
 
-WHOLE = {
-    "choices": [{"finish_reason": "stop"}],
-    "usage": {"sampled_tokens": 2, "forced_tokens": 1, "erased_tokens": 0},
-    "mod_record": [RECORD],
-}
-
-
-def test_a_run_on_a_server_uploads_asks_and_shows(concai: Concai, calm: Path) -> None:
-    with Chatting() as server:
-        server.answer_ = WHOLE
-        result = concai("mod", "run", calm, "--prompt", "Where?", "--url", server.url)
+def test_a_run_on_a_server_asks_once_registers_nothing_and_shows(
+    concai: Concai, calm: Path
+) -> None:
+    with Performing() as server:
+        result = concai("mod", "run", calm, "--prompt", "Where?", "--server", server.url)
     assert result.exit_code == 0, result.output
-    assert server.uploads[0]["name"] == "calm"
-    assert server.asked["model"] == "concordance/demo/calm"
-    assert server.asked["messages"] == [{"role": "user", "content": "Where?"}]
-    assert server.asked["mod_record"] is True
-    assert "Paris it is." in result.stdout
-    assert "\x1b[31m" not in result.stdout
-    assert "3 tokens: 2 sampled, 1 forced, 0 erased; ended by stop" in result.stdout
+    assert (server.uploads, server.asked["name"]) == ([], "calm")
+    assert (server.asked["prompt"], server.asked["stream"]) == ("Where?", False)
+    rows = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "0 calm Ahoy! calm: force_tokens(1 token) at ForwardPass" in rows
+    assert "1 model, erased Rome" in rows
+    assert "1 model Paris calm: backtrack(1) at Added" in rows
+    assert "2 model, erased !" in rows
+    assert "\x1b" not in result.stdout
+    assert "3 tokens: 2 sampled, 1 forced, 2 erased; ended by stop" in result.stdout
+    assert "calm printed: hello" in result.stdout
 
 
-@pytest.mark.parametrize("answer", [{}, {**WHOLE, "mod_record": []}, {**WHOLE, "usage": None}])
-def test_a_server_that_tells_no_record_is_said_to_be_old(
+def test_a_stream_s_pieces_are_shown_and_a_model_may_be_named(concai: Concai, calm: Path) -> None:
+    with Performing() as server:
+        server.answer_ = {**CAME, "shown": ["Ahoy! ", "Paris it is."]}
+        more = ("--stream", "--model", "base", "--url", server.url)
+        result = concai("mod", "run", calm, *more)
+    assert "a stream shows: Ahoy!  | Paris it is." in result.stdout
+    assert (server.asked["stream"], server.asked["model"]) == (True, "base")
+
+
+def test_a_folder_is_sent_with_all_its_files(concai: Concai, bare_environment: Path) -> None:
+    folder = bare_environment / "greeter"
+    folder.mkdir()
+    (folder / "words.py").write_text("STOP = '.'\n")
+    (folder / "main.py").write_text(f"from .words import STOP\n{CALM}")
+    with Performing() as server:
+        assert concai("mod", "run", folder, "--server", server.url).exit_code == 0
+    assert set(server.asked["files"]) == {"main.py", "words.py"}
+    assert server.asked["entrypoint"] == "main:calm"
+
+
+def test_without_a_server_a_scripted_model_is_asked_and_it_says_so(
+    concai: Concai, calm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeServer() as gone:
+        url = gone.url
+    monkeypatch.setattr(run, "DEFAULT_URL", url)
+    result = concai("mod", "run", calm)
+    assert result.exit_code == 0, result.output
+    assert f"no server answers at {url}: a scripted model is asked" in result.stderr
+    assert "; ended by " in result.stdout
+
+
+def test_a_server_that_was_named_must_be_there(concai: Concai, calm: Path) -> None:
+    with FakeServer() as gone:
+        url = gone.url
+    result = concai("mod", "run", calm, "--server", url)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "start one with `make serve`" in result.stderr
+
+
+def test_a_failed_run_shows_what_came_and_says_why(concai: Concai, calm: Path) -> None:
+    with Performing() as server:
+        server.answer_ = {**CAME, "status": 422, "message": "mod 'calm' raised"}
+        result = concai("mod", "run", calm, "--server", server.url)
+    assert (result.exit_code, "error: 422: mod 'calm' raised" in result.stderr) == (1, True)
+    assert "Paris" in result.stdout
+
+
+@pytest.mark.parametrize("answer", [{}, {**CAME, "usage": None}, {**CAME, "events": 3}])
+def test_a_server_that_tells_no_dry_run_is_said_to_be_old(
     concai: Concai, calm: Path, answer: Any
 ) -> None:
-    with Chatting() as server:
+    with Performing() as server:
         server.answer_ = answer
-        result = concai("mod", "run", calm, "--url", server.url)
-    assert (result.exit_code, "tells no mod_record" in result.stderr) == (1, True)
+        result = concai("mod", "run", calm, "--server", server.url)
+    assert (result.exit_code, "tells no dry run" in result.stderr) == (1, True)
+
+
+def screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a terminal would be sent."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    show(Shown(CAME["tokens"], CAME["events"], CAME["actions"]))  # type: ignore[arg-type]
+    return capsys.readouterr().out
+
+
+def test_on_a_terminal_mods_have_colours_and_what_was_erased_is_struck_through(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = screen(monkeypatch, capsys)
+    assert "\x1b[36mAhoy!" in shown
+    assert "\x1b[9mRome" in shown
+
+
+def test_with_no_color_nothing_is_styled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in screen(monkeypatch, capsys)
+
+
+def written(tokens: list[Any], events: list[Any]) -> list[tuple[int, str, str | None, bool]]:
+    marks = Marks(tokens, events).stretches()
+    return [(part.start, part.text, part.mod, part.erased) for part in marks]
 
 
 def test_stretches_are_cut_where_the_source_changes() -> None:
-    tokens = [{"text": text, "mod": mod} for text, mod in zip("abcd", [None, None, "x", "y"])]
-    told = [(part.start, part.end, part.mod, part.text) for part in stretches(tokens)]
-    assert told == [(0, 2, None, "ab"), (2, 3, "x", "c"), (3, 4, "y", "d")]
-    assert list(stretches(Shown([]).tokens)) == []
+    tokens = [token("a"), token("b"), token("c", "x"), token("d", "y")]
+    assert written(tokens, []) == [
+        (0, "ab", None, False), (2, "c", "x", False), (3, "d", "y", False),
+    ]  # fmt: skip
+    assert written([], []) == []
+
+
+def test_what_replaced_all_output_stands_behind_what_it_replaced() -> None:
+    events = [sampled(0, "a"), added(1, "a"), {"event": "Finished", "step": 0, "position": 2}]
+    tokens = [token("No", "m"), token(".", "m")]
+    assert written(tokens, events) == [(0, "a", None, True), (0, "No.", "m", False)]
+
+
+def test_tokens_that_no_event_told_of_are_there_all_the_same() -> None:
+    events = [added(1, "a"), added(4, "d")]
+    tokens = [token(letter) for letter in "abcde"]
+    assert written(tokens, events) == [(0, "abcde", None, False)]
 
 
 def test_actions_are_told_in_a_few_words() -> None:

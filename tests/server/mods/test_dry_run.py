@@ -1,4 +1,4 @@
-"""`POST /v1/mods/{name}/dry-run`, with mods that run in a host process, as in a server."""
+"""Scripted dry runs, with mods that run in a host process, as in a server."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ async def test_a_dry_run_tells_tokens_actions_prints_and_the_laws(
     helper = "def get_greeting():\n    return 'hello'\n"
     await client.post("/sdk", json={"name": "greeting", "source": helper})
     await upload(client, GREETING + CALM)
-    reply = await client.post("/v1/mods/calm/dry-run", json={"text": "No! Yes", "max_tokens": 16})
+    reply = await client.post(
+        "/v1/mods/calm/dry-run", json={"scripted": True, "text": "No! Yes", "max_tokens": 16}
+    )
     assert reply.status_code == 200, reply.text
     came = reply.json()
     assert came["text"] == "No. Yes"
@@ -84,6 +86,13 @@ async def test_a_dry_run_tells_tokens_actions_prints_and_the_laws(
     assert came["prints"] == [{"mod": "calm", "text": "calm hello"}]
     assert came["laws"]["broken"] is None
     assert came["laws"]["runs"] > 4
+    assert [event["event"] for event in came["events"][:4]] == [
+        "Prefilled", "ForwardPass", "Sampled", "Added",
+    ]  # fmt: skip
+    assert came["events"][2]["token"] == {"id": ord("N"), "text": "N"}
+    put = next(event for event in came["events"] if event.get("forced"))
+    assert (put["mod"], put["position"]) == ("calm", 3)
+    assert came["events"][-1]["reason"] == "stop"
     assert not list(pool.run_dir.glob("*.sock")), "the process is still there"
 
 
@@ -92,7 +101,7 @@ async def test_several_mods_are_run_together_and_the_laws_can_be_left_out(
 ) -> None:
     await upload(client, CALM.replace("get_greeting()", "''"))
     await upload(client, CALM.replace("get_greeting()", "''"), name="calm2")
-    asked = {"text": "No!", "laws": False}
+    asked = {"scripted": True, "text": "No!", "laws": False}
     came = (await client.post("/v1/mods/calm+calm2/dry-run", json=asked)).json()
     assert [mod["name"] for mod in came["mods"]] == ["calm", "calm2"]
     assert came["laws"] == {
@@ -102,7 +111,9 @@ async def test_several_mods_are_run_together_and_the_laws_can_be_left_out(
 
 async def test_a_broken_law_comes_with_its_story(client: httpx.AsyncClient) -> None:
     await upload(client, CALM.replace('actions.force_tokens(".")', "1 / 0").replace("get_", "str"))
-    came = (await client.post("/v1/mods/calm/dry-run", json={"text": "Oh!"})).json()
+    came = (
+        await client.post("/v1/mods/calm/dry-run", json={"scripted": True, "text": "Oh!"})
+    ).json()
     assert came["status"] == 422
     assert came["laws"]["broken"]["law"] == 8
     assert came["failures"][0]["traceback"]
@@ -119,7 +130,7 @@ async def test_a_mod_that_does_not_come_back_costs_its_process_and_a_424(
     client: httpx.AsyncClient, pool: HostPool, line: str, words: str
 ) -> None:
     await upload(client, f"from mods.sdk import mod\n@mod\ndef bad(e, a, t):\n    {line}\n")
-    reply = await client.post("/v1/mods/bad/dry-run", json={})
+    reply = await client.post("/v1/mods/bad/dry-run", json={"scripted": True})
     assert reply.status_code == 424
     assert words in reply.json()["error"]["message"]
     assert not list(pool.run_dir.glob("*.sock"))
@@ -133,14 +144,25 @@ async def test_a_mod_that_waits_is_run_too(client: httpx.AsyncClient) -> None:
         "        return actions.force_tokens('Well, ')\n"
     )
     await upload(client, source)
-    came = (await client.post("/v1/mods/waits/dry-run", json={"text": "Well, no"})).json()
+    came = (
+        await client.post("/v1/mods/waits/dry-run", json={"scripted": True, "text": "Well, no"})
+    ).json()
     assert came["text"].startswith("Well, ")
     assert came["laws"]["broken"] is None, came["laws"]["broken"]
 
 
 @pytest.mark.parametrize(
     "body",
-    [{"max_tokens": 0}, {"max_tokens": 10_000}, {"prompt": "x" * 5000}, {"prompts": "x"}],
+    [
+        {"max_tokens": 0},
+        {"max_tokens": 10_000},
+        {"prompt": "x" * 5000, "scripted": True},
+        {"prompts": "x"},
+        {"text": "only a scripted model writes a text"},
+        {"laws": False},
+        {"seed": 4, "scripted": True},
+        {"raw": True, "messages": [{"role": "user", "content": "x"}]},
+    ],
 )
 async def test_what_cannot_be_run_is_a_400(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
     await upload(client, CALM.replace("get_greeting()", "''"))
@@ -155,7 +177,7 @@ async def test_an_unknown_mod_is_a_404(client: httpx.AsyncClient) -> None:
 
 async def test_dry_runs_wait_for_each_other(client: httpx.AsyncClient, pool: HostPool) -> None:
     await upload(client, CALM.replace("get_greeting()", "''"))
-    asked = {"laws": False}
+    asked = {"scripted": True, "laws": False}
     replies = await asyncio.gather(
         *(client.post("/v1/mods/calm/dry-run", json=asked) for _ in range(6))
     )

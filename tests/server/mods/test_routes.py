@@ -224,4 +224,6 @@ async def test_the_api_describes_itself(client: httpx.AsyncClient) -> None:
     upload = paths["/v1/mods"]["post"]
     assert {"200", "201", "4XX"} <= set(upload["responses"])
     assert "422" not in upload["responses"]
-    assert set(paths) == {"/v1/mods", "/v1/mods/{name}", "/v1/mods/{name}/dry-run", "/sdk"}
+    assert set(paths) == {
+        "/v1/mods", "/v1/mods/{name}", "/v1/mods/dry-run", "/v1/mods/{name}/dry-run", "/sdk",
+    }  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mods.runtime.decisions import EndSegment, Fail, Leave, Resume, Shape
+from mods.runtime.decisions import EndSegment, Fail, Leave, Resume, Shape, Sureness
 from mods.runtime.host.feed import Feeds
 from mods.runtime.host.frames import frame
 from mods.runtime.host.pool import HostPool
@@ -145,6 +145,20 @@ async def test_without_its_logits_a_row_ends_its_segment_and_is_asked_in_the_nex
     host = await hosted(pool, "return None", "logits=True")
     await host.open(spec(1))
     assert step(feeds, host, [first(1)]) == [EndSegment()]
+
+
+async def test_how_sure_the_model_is_travels_without_the_row(pool: HostPool, feeds: Feeds) -> None:
+    body = (
+        "if event.name != 'ForwardPass': return None\n"
+        "sure = event.confidence\n"
+        "return actions.bias({sure.top(1)[0][0]: sure.entropy})"
+    )
+    host = await hosted(pool, body)
+    assert (host.traits[0].confidence, host.traits[0].logits) == (True, False)
+    await host.open(spec(1))
+    sure = Sureness(0.25, [9, 4], [-0.1, -3.0])
+    assert step(feeds, host, [FeedRow(1, 1, 0, -1, [], sure)]) == [Shape(bias={9: 0.25})]
+    assert step(feeds, host, [FeedRow(1, 1, 1, 9)]) == [EndSegment()], "it was not told"
 
 
 async def test_an_action_with_strange_contents_spoils_no_other_row(
