@@ -141,7 +141,12 @@ def _environment(home: Path) -> dict[str, str]:
     """This process's, without settings: what is measured does not depend on who measures."""
     ours = set(all_variable_names())
     kept = {name: value for name, value in os.environ.items() if name.upper() not in ours}
-    added = {"CONCORDANCE_HOME": str(home), "PYTHONPATH": str(ROOT), "VLLM_NO_USAGE_STATS": "1"}
+    added = {
+        "CONCORDANCE_HOME": str(home),
+        "CONCORDANCE_EMBEDDED_POSTGRES": "false",
+        "PYTHONPATH": str(ROOT),
+        "VLLM_NO_USAGE_STATS": "1",
+    }
     return {**kept, **added}
 
 

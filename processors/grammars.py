@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,6 +25,10 @@ from mods.runtime.host.frames import Frames, frame
 SOCKET_NAME = "grammars.socket"
 KEPT_GRAMMARS = 4096
 """Compiled grammars kept; past that the one that was not used for longest goes."""
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread of the worker may keep Python's lock from another that wants it: a new grammar
+and a step's masks need it a few times each, for microseconds, while the runner's own code runs."""
 
 log = logging.getLogger("concordance.processor")
 
@@ -84,6 +89,7 @@ class Grammars:
 
     def listen(self, run_dir: Path) -> None:
         """Serve `Prepare` on a socket in this folder, on a thread that ends with the process."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(run_dir / SOCKET_NAME))
         listener.listen(4)

@@ -7,6 +7,7 @@ compiling delays nobody else.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -19,7 +20,7 @@ from mods.runtime.grammar.grammar import Grammar
 from mods.runtime.host.channel import Channel
 from mods.sdk.constraints import Constraint
 from mods.sdk.errors import ConstraintError
-from processors.grammars import SOCKET_NAME, Prepare, Prepared
+from processors.grammars import KEPT_GRAMMARS, SOCKET_NAME, Prepare, Prepared
 
 _DECODE = msgspec.msgpack.Decoder(Prepared).decode
 
@@ -39,9 +40,14 @@ class GrammarLink:
         self._connecting = asyncio.Lock()
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[Prepared]] = {}
+        self._known: OrderedDict[str, None] = OrderedDict()
+        """Digests of grammars that the worker surely still has, the newest last."""
 
     async def prepare(self, grammar: Grammar) -> None:
         """Returns once the worker has it compiled. Raises `ConstraintError` if it cannot."""
+        if grammar.digest in self._known:
+            self._known.move_to_end(grammar.digest)
+            return
         async with self._connecting:
             if self._channel is None:
                 self._channel = await self._connect()
@@ -55,6 +61,9 @@ class GrammarLink:
             self._waiting.pop(number, None)
         if prepared.error is not None:
             raise ConstraintError(prepared.error)
+        self._known[grammar.digest] = None
+        if len(self._known) > KEPT_GRAMMARS // 2:
+            self._known.popitem(last=False)
 
     def close(self) -> None:
         if self._channel is not None:
@@ -74,6 +83,7 @@ class GrammarLink:
 
     def _ended(self) -> None:
         self._channel = None
+        self._known.clear()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(ConnectionError("the engine's worker has ended"))
