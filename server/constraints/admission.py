@@ -1,8 +1,8 @@
 """Whether a constraint may be used, found out before the request that needs it is let in.
 
-It is compiled and tried out in a process that may die of it, and what came out is remembered,
-acceptances and refusals alike. Requests with the same constraint at the same time wait for one
-trial.
+It is compiled and tried out in a process that may die of it, but for plain ones, which are
+compiled here. What came out is remembered, acceptances and refusals alike. Requests with the same
+constraint at the same time wait for one trial.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from mods.runtime.grammar.compile import compile_constraint
 from mods.runtime.grammar.grammar import Grammar
 from mods.runtime.grammar.limits import check_size
+from mods.runtime.grammar.plain import is_plain
 from mods.runtime.grammar.trial import Trial
 from mods.runtime.grammar.violations import Verdict
 from mods.sdk.constraints import Constraint, digest
@@ -60,6 +62,12 @@ class Admission:
 
     async def admit(self, constraint: Constraint, caller: str = "") -> Grammar:
         """The grammar to use. Raises `ConstraintError`, `BusyError`."""
+        key = digest(constraint)
+        if self._remembered(key) is None and is_plain(constraint):
+            began = time.perf_counter()
+            grammar = compile_constraint(constraint, self._triers.options)
+            compile_ms = round(1000 * (time.perf_counter() - began), 3)
+            self._remember(key, Tried(Trial(grammar, compile_ms, 0.0, 0), 0))
         return (await self.trial(constraint, caller)).grammar
 
     async def trial(self, constraint: Constraint, caller: str = "") -> Trial:

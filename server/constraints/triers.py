@@ -128,7 +128,7 @@ class Triers:
     def __init__(
         self, source: VocabularySource, options: Options | None = None, most: int = MOST
     ) -> None:
-        self._source, self._options = source, options or Options()
+        self._source, self.options = source, options or Options()
         self._turns = Turns(most, PATIENCE)
         self._idle: list[Trier] = []
         self._all: set[Trier] = set()
@@ -138,7 +138,7 @@ class Triers:
 
     async def start(self) -> None:
         """Raises RuntimeError if the zygote does not come up: the vocabulary cannot be read."""
-        self._zygote = await Zygote.started(self._source, self._options)
+        self._zygote = await Zygote.started(self._source, self.options)
         # The first work of a process takes longest, so it is none that anybody waits for.
         await asyncio.gather(*(self.run(TryOut(_FIRST), str(n)) for n in range(SPARE)))
 
@@ -157,14 +157,14 @@ class Triers:
                 answer = await self._asked(trier, work)
             except BaseException:
                 self._end(trier)
+                await self._tell_who_waits()
                 raise
             worn = trier.worn or (isinstance(answer, Tried) and answer.memory > WORN)
             if worn or not trier.alive or len(self._idle) >= SPARE:
                 self._end(trier)
             else:
                 self._idle.append(trier)
-                async with self._freed:
-                    self._freed.notify()
+            await self._tell_who_waits()
             return answer
 
     async def _asked(self, trier: Trier, work: Work) -> Answer:
@@ -209,10 +209,14 @@ class Triers:
     async def _freed_in_a_moment(self) -> Trier | None:
         with suppress(TimeoutError):
             async with asyncio.timeout(MOMENT), self._freed:
-                while (trier := self._next_idle()) is None:
+                while (trier := self._next_idle()) is None and len(self._all) >= SPARE:
                     await self._freed.wait()
                 return trier
         return None
+
+    async def _tell_who_waits(self) -> None:
+        async with self._freed:
+            self._freed.notify()
 
     async def _forked(self) -> Trier:
         """A new trier; a zygote that has died is started again, once."""
@@ -221,7 +225,7 @@ class Triers:
             return await self._zygote.fork()
         except (EOFError, OSError):
             await self._zygote.stop()
-            await self.start()
+            self._zygote = await Zygote.started(self._source, self.options)
             return await self._zygote.fork()
 
     def _end(self, trier: Trier) -> None:

@@ -57,7 +57,7 @@ def witness(event, actions, tokenizer):
 
 def plain(event):
     # What a request cost is the engine's affair: one that was kept waiting is computed twice.
-    left_out = ("request_id", "_logits", "forwarded")
+    left_out = ("request_id", "_logits", "_confidence", "forwarded")
     names = [f.name for f in dataclasses.fields(event) if f.name not in left_out]
     values = {name: getattr(event, name) for name in names}
     if "context_info" in values:

@@ -182,8 +182,8 @@ def test_each_does_its_part_streaming_and_not(live: Live, case: Case) -> None:
     assert case.right(text), text
     streamed, pieces = say(live, case, streamed=True)
     assert case.right(streamed), streamed
-    assert pieces > 1
-    if "repair_loops" not in case.mods:
+    if "repair_loops" not in case.mods:  # which may take back more than these texts are long
+        assert pieces > 1
         assert streamed == text
 
 
@@ -196,9 +196,11 @@ def test_each_does_its_part_for_many_at_once(live: Live, case: Case) -> None:
 
 def test_what_redact_takes_back_was_in_no_piece_of_any_stream(live: Live) -> None:
     live.upload(SPEAKS)
+    text = ""
     for piece in shown(stream(live, CAPITAL, "speaks", "redact")):
-        assert "@" not in piece
-        assert not any(sign.isdigit() for sign in piece)
+        text += piece
+        assert not any(part in text for part in ("@", "ann", "+49", "1234", "4111"))
+    assert text.startswith("Ask [e-mail], [phone] or [card]. ")
 
 
 def test_the_question_of_classify_first_is_in_no_piece_and_in_no_text(live: Live) -> None:

@@ -28,12 +28,13 @@ from server.constraints.protocol import Tried, TryOut
 from server.constraints.triers import PATIENCE, SPARE, Triers
 from tests.server.constraints.bombs import BOMBS
 
-GOOD = json_schema({"type": "object", "properties": {"a": {"type": "integer"}}})
+# A list of types is not plain, so that it is tried out.
+GOOD = json_schema({"type": "object", "properties": {"a": {"type": ["integer"]}}})
 
 
 def good(number: int) -> Json:
     """A schema that was never seen."""
-    return json_schema({"type": "object", "properties": {f"key_{number}": {"type": "integer"}}})
+    return json_schema({"type": "object", "properties": {f"key_{number}": {"type": ["integer"]}}})
 
 
 async def test_a_grammar_that_is_admitted_can_be_used(
@@ -165,11 +166,11 @@ async def test_a_trier_inherits_no_socket_of_the_servers(source: VocabularySourc
         await triers.start()
         try:
             await triers.run(TryOut(choice(["a"])))
-            (trier,) = triers._all
-            for pid in (trier.pid, _parent_of(trier.pid)):
+            zygote = _parent_of(next(iter(triers._all)).pid)
+            for pid in (zygote, *(trier.pid for trier in triers._all)):
                 assert _sockets_of(pid) <= {1, 2}
                 assert "CONCORDANCE" not in _environment_of(pid)
-            assert _sockets_of(trier.pid) == {1}
+            assert [_sockets_of(trier.pid) for trier in triers._all] == [{1}] * len(triers._all)
         finally:
             await triers.stop()
 
@@ -234,3 +235,13 @@ async def test_work_that_is_quick_shares_a_few_processes(
     answers = await asyncio.gather(*(triers.run(TryOut(good(n)), str(n)) for n in range(40)))
     assert all(isinstance(answer, Tried) for answer in answers)
     assert len(triers._all) <= SPARE
+
+
+async def test_plain_constraints_are_compiled_at_once(
+    admission: Admission, triers: Triers, source: VocabularySource
+) -> None:
+    await triers.stop()
+    plain = json_schema({"type": "object", "properties": {"a": {"type": "integer"}}})
+    grammar = await admission.admit(plain)
+    assert grammar is await admission.admit(plain)
+    assert not Matcher(grammar, source.vocabulary()).is_dead()
