@@ -82,8 +82,8 @@ class Session:
             params.seed if params.seed is not None else spec.session,
             self._answer.streams or self._follows,
             spec.reasoning_end,
-            watch.candidates if watch is not None else 0,
-            any(traits.confidence for traits in call.host.traits),
+            candidates=watch.candidates if watch is not None else 0,
+            reads_confidence=any(traits.confidence for traits in call.host.traits),
         )
 
     async def outputs(self) -> AsyncGenerator[RequestOutput, None]:

@@ -57,11 +57,14 @@ def witness(event, actions, tokenizer):
 
 def plain(event):
     # What a request cost is the engine's affair: one that was kept waiting is computed twice.
-    left_out = ("request_id", "_logits", "_confidence", "forwarded")
-    names = [f.name for f in dataclasses.fields(event) if f.name not in left_out]
+    # What is computed for it alone, it must not name, or it would be computed.
+    fields = [f.name for f in dataclasses.fields(event)]
+    names = [name for name in fields if name[0] != "_" and name not in ("request_id", "forwarded")]
     values = {name: getattr(event, name) for name in names}
     if "context_info" in values:
         values["context_info"] = list(values["context_info"].tokens)
+    if isinstance(event, Finished):
+        values["tokens"] = list(event.tokens)
     return values
 
 def report(key, since):

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engine import questions
 from tests.engine.live import Live, serving
+from tests.engine.stock import Answer, Asked, ask
 
 OPTIONS = (
     "--dtype", "float32", "--max-model-len", "2048", "--max-num-seqs", "64",
@@ -28,3 +30,28 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     patient = {"CONCORDANCE_HARD_DEADLINE_S": "3"}
     with serving(tmp_path_factory.mktemp("home"), *OPTIONS, **patient) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def all_of_stock() -> tuple[list[Asked], list[Answer]]:
+    """What stock vLLM says to everything, from one process of its own."""
+    asked = questions.plain() + questions.constrained()
+    return asked, ask(asked)
+
+
+@pytest.fixture
+def stock(
+    all_of_stock: tuple[list[Asked], list[Answer]],
+) -> tuple[list[Asked], list[Answer]]:
+    """Questions without constraints, and its answers."""
+    asked, answers = all_of_stock
+    return asked[: questions.PLAIN], answers[: questions.PLAIN]
+
+
+@pytest.fixture
+def constrained_stock(
+    all_of_stock: tuple[list[Asked], list[Answer]],
+) -> tuple[list[Asked], list[Answer]]:
+    """Questions under constraints, and its answers."""
+    asked, answers = all_of_stock
+    return asked[questions.PLAIN :], answers[questions.PLAIN :]

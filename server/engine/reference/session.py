@@ -71,7 +71,7 @@ class ReferenceSession:
             seed,
             streams,
             spec.reasoning_end,
-            any(mod.traits.confidence for mod in mods),
+            reads_confidence=any(mod.traits.confidence for mod in mods),
         )
         self._generator = generator_of(params, loop.backend.device)
 
