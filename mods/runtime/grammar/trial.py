@@ -31,7 +31,7 @@ FAST = 0.0003
 """Seconds of processor time for a mask and a token, on average, up to which one is fast."""
 
 MOST_SECONDS = 0.5
-"""Processor time for one walk."""
+"""Processor time for one walk, after its first step."""
 
 MOST_MEAN_STEP = 0.005
 """Seconds of processor time that a mask and a token may cost, averaged over a walk."""
@@ -126,9 +126,10 @@ def _walk(matcher: Matcher, walk: _Even) -> list[float]:
 
 
 def _goes_on(costs: list[float]) -> bool:
-    """Farther where it is slow: what will fail or be too slow is slow before."""
-    slow = sum(costs[1:]) > FAST * STEPS
-    return len(costs) < (LONG_STEPS if slow else STEPS) and sum(costs) < MOST_SECONDS
+    """Farther where it is slow, or gets slow: what will fail or be too slow is slow before."""
+    spent, newest = sum(costs[1:]), sorted(costs[-3:])
+    slow = spent > FAST * STEPS or newest[len(newest) // 2 :][:1] > [FAST]
+    return len(costs) < (LONG_STEPS if slow else STEPS) and spent < MOST_SECONDS
 
 
 def _check_cost(costs: list[float], matcher: Matcher) -> None:
