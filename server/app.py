@@ -193,17 +193,12 @@ async def build(
     from vllm.entrypoints.launchers.app import build_app
 
     from server.api.entrance import Entrance
-    from server.api.health import router as health_routes
     from server.api.stage import Stage
-    from server.constraints.generate import mount_generate
-    from server.constraints.routes import mount_constraints
     from server.engine.assembly import mod_engine
     from server.mods.caller import caller_of
     from server.mods.keeping import ModKeeper
     from server.mods.registry import ModRegistry
     from server.mods.routes import ModsState
-    from server.mods.routes import router as mod_routes
-    from server.traces.mounting import mount_traces
     from server.traces.replay import Replayer
     from server.traces.service import traces
 
@@ -222,19 +217,11 @@ async def build(
     await registry.load_library(check)
     if settings.mods is not None:
         await registry.load_folder(settings.mods, check)
-    # vLLM's own /health says neither why not nor what runs the model.
-    routes = app.router.routes
-    routes[:] = [route for route in routes if getattr(route, "path", None) != "/health"]
-    app.include_router(mod_routes)
-    app.include_router(health_routes)
-    mount_constraints(app, admission)
-    mount_generate(app)
-    mount_traces(app, kept)
+    mount(app, admission, kept)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
     keeper = ModKeeper(kept.archive, registry, check)
     kept.connected.append(keeper.restore)
-    app.state.concordance_replayer = Replayer(with_mods, registry, pool)
 
     def served_names() -> Iterable[str]:
         models = app.state.openai_serving_models
@@ -243,23 +230,39 @@ async def build(
 
     perform = Stage(app, pool, served_names).perform
     limits = Limits.of(settings)
+    guard = Guard(limits, Allowed.by(options, engine.model_config.get_vocab_size()))
+    app.state.concordance_replayer = Replayer(with_mods, registry, pool, guard)
     app.state.concordance_mods = ModsState(registry, check, pool.rehearse, perform, keeper, limits)
     await running.enter_async_context(kept_up(book, kept.archive))
     entrance = Entrance(app, registry, pool, served_names, caller_of)
-    allowed = Allowed.by(options, engine.model_config.get_vocab_size())
-    return gate_of(app, entrance, settings, options, book, Guard(limits, allowed))
+    return gate_of(app, entrance, settings, options, book, guard)
+
+
+def mount(app: Any, admission: Any, kept: Any) -> None:
+    """Our routes beside vLLM's. admission: of constraints. kept: traces."""
+    from server.api.health import router as health_routes
+    from server.constraints.generate import mount_generate
+    from server.constraints.routes import mount_constraints
+    from server.keys.routes import router as key_routes
+    from server.limits.routes import router as limit_routes
+    from server.mods.routes import router as mod_routes
+    from server.traces.mounting import mount_traces
+
+    # vLLM's own /health says neither why not nor what runs the model.
+    routes = app.router.routes
+    routes[:] = [route for route in routes if getattr(route, "path", None) != "/health"]
+    for router in (mod_routes, health_routes, key_routes, limit_routes):
+        app.include_router(router)
+    mount_constraints(app, admission)
+    mount_generate(app)
+    mount_traces(app, kept)
 
 
 def gate_of(
     app: Any, entrance: Any, settings: Settings, options: Namespace, book: KeyBook, guard: Guard
 ) -> Gate:
-    """The gate in front of everything, and the routes that belong to it."""
-    from server.keys.routes import router as key_routes
-    from server.limits.routes import router as limit_routes
-
+    """The gate in front of everything."""
     limiter = Limiter(Limits.of(settings))
-    app.include_router(key_routes)
-    app.include_router(limit_routes)
     app.state.concordance_keys, app.state.concordance_limiter = book, limiter
     return Gate(
         entrance,

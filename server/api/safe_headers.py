@@ -19,8 +19,8 @@ _DATA = b"default-src 'none'; frame-ancestors 'none'"
 """For what is no page: nothing in it may run or be loaded."""
 _PAGE = (
     b"default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline';"
-    b" img-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self';"
-    b" frame-ancestors 'none'"
+    b" img-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'none';"
+    b" form-action 'self'; frame-ancestors 'none'"
 )
 _DOCS = (
     b"default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src"

@@ -41,8 +41,9 @@ def book_for(settings: Settings, operators: list[str], *, network: bool) -> KeyB
         asyncio.run(_read_shared(book, settings.database_url.get_secret_value()))
     if network and not book.usable:
         raise SettingsError(
-            f"no keys: will not listen on {settings.host}, where others could upload code; make"
-            " one with `concai key create NAME --scope admin`, pass --api-key, or listen on 127.0.0.1"
+            f"no keys: will not listen on {settings.host}, where others could upload code;"
+            " make one with `concai key create NAME --scope admin`, pass --api-key, or listen on"
+            " 127.0.0.1"
         )
     return book
 
