@@ -101,6 +101,7 @@ class Doors:
         self._count = -1
         self._plain: dict[str, Needed | None] = {}
         self._patterns: list[tuple[Any, Needed | None]] = []
+        self._open_ended: list[tuple[Any, Needed | None]] = []
 
     def needed(self, path: str) -> Needed | None:
         """The scopes for a path; none for a path that leads nowhere; None where no key is needed.
@@ -109,7 +110,9 @@ class Doors:
         """
         self._read()
         path = self._below_root(path)
-        fitting = [needed for pattern, needed in self._patterns if pattern.match(path)]
+        # A pattern may fit more than the path it was made of: one that ends in a newline, too.
+        patterns = self._open_ended if path in self._plain else self._patterns
+        fitting = [needed for pattern, needed in patterns if pattern.match(path)]
         if path in self._plain:
             fitting.append(self._plain[path])
         if fitting and all(needed is None for needed in fitting):
@@ -127,14 +130,14 @@ class Doors:
         routes: Sequence[BaseRoute] = self._app.routes
         if len(routes) == self._count:
             return
-        self._plain, self._patterns = {}, []
+        self._plain, self._patterns, self._open_ended = {}, [], []
         for route in routes:
             path, needed = route.path, needed_by(route.path)  # type: ignore[attr-defined]
+            fits = (route.path_regex, needed)  # type: ignore[attr-defined]
+            self._patterns.append(fits)
             if "{" in path or not hasattr(route, "endpoint"):
-                self._patterns.append((route.path_regex, needed))  # type: ignore[attr-defined]
+                self._open_ended.append(fits)
             else:
-                both = self._plain.get(path, needed)
-                assert both == needed
                 self._plain[path] = needed
         self._count = len(routes)
 

