@@ -203,9 +203,7 @@ class HostPool:
         self, packages: Sequence[Package], shared: Mapping[str, str], key: Key | None = None
     ) -> Host:
         nursery = await self._living_nursery()
-        if key is not None:
-            await self._make_room_among(key[0])
-        await self._make_room()
+        await self._make_room(None if key is None else key[0])
         name = secrets.token_hex(6)
         host = Host(name, self.run_dir, self._hard_deadline, self._busy.set, self._lost)
         self._hosts[name] = host
@@ -223,26 +221,23 @@ class HostPool:
             raise
         return host
 
-    async def _make_room(self) -> None:
-        while len(self._hosts) >= self._max_hosts:
-            if not await self._stop_longest_idle(self._idle()):
-                raise HostError(
-                    f"too many mod processes: all {self._max_hosts} are in use; try again later"
-                )
+    async def _make_room(self, caller: str | None) -> None:
+        """Stop idle hosts until there is room, for everybody and for this caller.
 
-    async def _make_room_among(self, caller: str) -> None:
-        """The same among one caller's hosts, who may keep nobody else from having one."""
-        while self._max_caller_hosts is not None:
+        Returns with room for one: whoever asked takes it before anybody else runs.
+        """
+        while True:
             theirs = {name for name, (key, _) in self._chains.items() if key[0] == caller}
-            if len(theirs) < self._max_caller_hosts:
+            idle = self._idle()
+            if self._max_caller_hosts is not None and len(theirs) >= self._max_caller_hosts:
+                idle = [host for host in idle if host.name in theirs]
+                full = f"all {self._max_caller_hosts} that one user may have"
+            elif len(self._hosts) >= self._max_hosts:
+                full = f"all {self._max_hosts}"
+            else:
                 return
-            if not await self._stop_longest_idle(
-                host for host in self._idle() if host.name in theirs
-            ):
-                raise HostError(
-                    f"too many mod processes: all {self._max_caller_hosts} that one user may have"
-                    " are in use; try again later"
-                )
+            if not await self._stop_longest_idle(idle):
+                raise HostError(f"too many mod processes: {full} are in use; try again later")
 
     async def _stop_longest_idle(self, idle: Iterable[Host]) -> bool:
         """Returns whether there was one."""

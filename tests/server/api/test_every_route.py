@@ -231,22 +231,9 @@ async def test_an_open_server_answers_to_names_of_this_machine_only(
             assert await asked(gate, scope) == (THROUGH if nearby else 403), (path, host)
 
 
-PIECES = [
-    "/",
-    "//",
-    "v1",
-    "mods",
-    "logs",
-    "health",
-    "ping",
-    "metrics",
-    "a",
-    "7",
-    ".",
-    "..",
-    ";",
-] + ["%2f", "%00", "%0a", "\n", "add_user", "chat", "completions", "dry-run", "stream", "docs"]
-pieces = st.sampled_from(PIECES)
+ENDS = ["/", "//", ".", "..", ";", "%2f", "%00", "%0a", "\n", "a", "7"]
+NAMES = ["v1", "mods", "logs", "health", "ping", "metrics", "add_user", "completions", "stream"]
+pieces = st.sampled_from([*ENDS, *NAMES])
 
 
 @settings(max_examples=300, deadline=None)
