@@ -231,6 +231,14 @@ async def test_an_open_server_answers_to_names_of_this_machine_only(
             assert await asked(gate, scope) == (THROUGH if nearby else 403), (path, host)
 
 
+def test_other_sites_are_allowed_nothing_unless_the_operator_says_so(whole_app: Any) -> None:
+    (cors,) = [
+        each.kwargs for each in whole_app.user_middleware if each.cls.__name__ == "CORSMiddleware"
+    ]
+    assert cors["allow_origins"] == []
+    assert not cors["allow_credentials"]
+
+
 ENDS = ["/", "//", ".", "..", ";", "%2f", "%00", "%0a", "\n", "a", "7"]
 NAMES = ["v1", "mods", "logs", "health", "ping", "metrics", "add_user", "completions", "stream"]
 pieces = st.sampled_from([*ENDS, *NAMES])
