@@ -60,6 +60,6 @@ def test_a_server_that_others_reach_does_not_start_without_keys(
 ) -> None:
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
     settings = Settings.load(home=bare_environment, host="0.0.0.0")
-    with pytest.raises(SettingsError, match="no keys: will not listen on 0.0.0.0"):
+    with pytest.raises(SettingsError, match=r"no keys: will not listen on 0\.0\.0\.0"):
         _keys(settings, Namespace(api_key=None, uds=None))
     assert not _keys(settings, Namespace(api_key=None, uds="server.sock")).any

@@ -31,7 +31,7 @@ def an_app() -> FastAPI:
 
     for path in ("/health", "/metrics", "/v1/models", CHAT, MODS, "/logs", "/unheard-of"):
         app.add_api_route(path, route, methods=["GET", "POST"])
-    app.add_api_websocket_route("/logs/stream", route)  # type: ignore[arg-type]
+    app.add_api_websocket_route("/logs/stream", route)
     app.include_router(key_routes)
     app.include_router(limit_routes)
     return app
@@ -95,12 +95,13 @@ async def test_a_key_may_come_in_each_of_the_usual_headers(
     ],
 )
 async def test_anything_else_is_a_401(app: FastAPI, keys: Keys, headers: dict[str, str]) -> None:
-    given = {
-        k: v.replace("{secret}", keys.secrets["ann"]).encode("latin-1") for k, v in headers.items()
-    }
+    secret = keys.secrets["ann"]
+    given = [
+        (k.encode(), v.replace("{secret}", secret).encode("latin-1")) for k, v in headers.items()
+    ]
     gate = gate_before(app, keys.home)
     async with client_of(gate) as client:
-        answer = await client.get(f"/v1/models?key={keys.secrets['ann']}", headers=given)
+        answer = await client.get(f"/v1/models?key={secret}", headers=given)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.json()["error"]["type"] == "unauthorized"
@@ -358,10 +359,12 @@ async def test_an_administrator_makes_a_user_whose_key_works_at_once(
         assert (told["user"], told["scopes"]) == ("eve", ["infer", "mods", "traces"])
         limits = await client.get("/v1/limits", headers={"x-user-api-key": told["user_api_key"]})
         assert limits.json()["user"] == "eve"
-        for body in ({"user": "../eve"}, {"user": "local\0"}):
+        odd: list[dict[str, Any]] = [{"user": "../eve"}, {"user": "local\0"}]
+        for body in odd:
             refused = await client.post("/add_user", json=body, headers=headers)
             assert (refused.status_code, refused.json()["error"]["param"]) == (400, "user")
-        for body in ({}, {"user": "eve", "scopes": ["root"]}, {"user": "eve", "more": 1}):
+        wrong: list[dict[str, Any]] = [{}, {"user": "eve", "scopes": ["root"]}]
+        for body in [*wrong, {"user": "eve", "more": 1}]:
             refused = await client.post("/add_user", json=body, headers=headers)
             assert refused.status_code == 422
     assert keys.file.read()[-1].user == "eve"

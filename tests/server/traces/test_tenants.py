@@ -103,18 +103,19 @@ ON_ANOTHERS = [
 def test_every_route_that_names_a_trace_is_tried(kept: Traces) -> None:
     app = FastAPI()
     mount_traces(app, kept)
+    routes: list[Any] = list(app.routes)
     there = {
         (method, route.path)
-        for route in app.routes
+        for route in routes
         if "{" in (path := getattr(route, "path", "")) and path.startswith("/logs")
         for method in getattr(route, "methods", ())
     }
     tried = {
         (method, route.path)
         for method, path, _ in ON_ANOTHERS
-        for route in app.routes
+        for route in routes
         if (method, getattr(route, "path", "")) in there
-        and route.path_regex.match(path.partition("?")[0])  # type: ignore[attr-defined]
+        and route.path_regex.match(path.partition("?")[0])
     }
     assert there == tried
 
@@ -197,7 +198,7 @@ async def _moment() -> None:
 async def test_events_tell_of_one_s_own_requests(kept: Traces) -> None:
     from server.traces.stream_routes import _events
 
-    events = _events(kept, {}, "bob")
+    events: Any = _events(kept, {}, "bob")
     await anext(events)
     for user in ("ann", "bob"):
         kept.live.tell(user, {"type": "begun", "request_id": user})
