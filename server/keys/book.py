@@ -85,15 +85,20 @@ class KeyBook:
             await asyncio.to_thread(self._file.add, theirs)
 
     async def follow(self, archive: Archive) -> None:
-        """Keep up with the file and with Postgres until cancelled."""
+        """Keep up with the file and with Postgres until cancelled.
+
+        Nothing ends it: a key that is revoked later must be noticed.
+        """
         waited = SHARE_SECONDS
         while True:
-            self.refresh()
-            if waited >= SHARE_SECONDS and archive.state == "ok":
-                waited = 0.0
-                try:
+            try:
+                self.refresh()
+                if waited >= SHARE_SECONDS and archive.state == "ok":
+                    waited = 0.0
                     await self.share(archive)
-                except (TraceError, KeyFileError) as error:
-                    log.warning("keys are not shared with Postgres now: %s", error)
+            except (TraceError, KeyFileError) as error:
+                log.warning("keys are not shared with Postgres now: %s", error)
+            except Exception:
+                log.exception("keys could not be looked at; trying again")
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS

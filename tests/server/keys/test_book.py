@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from pathlib import Path
@@ -8,8 +9,11 @@ import pytest
 
 from server.keys.book import KeyBook
 from server.keys.file import KeyFile, KeyFileError
-from server.keys.key import new_key
+from server.keys.key import Key, new_key
 from server.keys.passes import LOCAL, OPERATOR, Pass
+from server.keys.start import kept_up
+from server.traces.archive import Archive
+from server.traces.errors import AwayError
 
 
 @pytest.fixture
@@ -71,6 +75,32 @@ def test_a_file_that_is_broken_at_the_start_lets_nobody_in(file: KeyFile) -> Non
     file.path.write_text("nonsense")
     with pytest.raises(KeyFileError):
         KeyBook(file)
+
+
+async def test_whatever_goes_wrong_a_later_revocation_is_noticed(
+    file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.keys.book.LOOK_SECONDS", 0.01)
+    key, secret = new_key("ann")
+    file.add([key])
+    book = KeyBook(file)
+    reads = file.read
+
+    def fails_once() -> list[Key]:
+        monkeypatch.setattr(file, "read", reads)
+        raise PermissionError("not now")
+
+    async def nowhere() -> str:
+        raise AwayError("there is no Postgres")
+
+    async with kept_up(book, Archive(nowhere)):
+        KeyFile(file.path.parent).add([key.revoked()])
+        monkeypatch.setattr(file, "read", fails_once)
+        for _ in range(2_000):
+            if book.check(secret) is None:
+                break
+            await asyncio.sleep(0.01)
+    assert book.check(secret) is None
 
 
 def test_every_key_of_many_is_found(file: KeyFile) -> None:
