@@ -17,8 +17,15 @@ from mods.runtime.host.confine.limits import MEGABYTE
 from mods.runtime.host.confine.terms import Terms
 from mods.runtime.host.pool import HostPool
 from mods.sdk.errors import HostError
-from server.api.entrance import Entrance
+from server.api.doors import Doors
+from server.api.gate import Gate
+from server.api.guard import Allowed, Guard
 from server.json_lines import JsonLines
+from server.keys.audit import Audit
+from server.keys.book import KeyBook
+from server.keys.start import OPEN_NOTICE, book_for, is_open_to_this_machine_only, kept_up
+from server.limits.limiter import Limiter
+from server.limits.limits import Limits
 from server.mods.registry import StartupModError
 from server.quiet import Quiet
 from server.settings import Settings, SettingsError
@@ -66,7 +73,18 @@ def _serve_until_stopped(settings: Settings, engine_args: Sequence[str], quiet: 
         from server.engine.options import engine_options
 
         options = engine_options(settings, engine_args)
-        uvloop.run(_serve(settings, options, run_dir, quiet))
+        book = _keys(settings, options)
+        uvloop.run(_serve(settings, options, run_dir, quiet, book))
+
+
+def _keys(settings: Settings, options: Namespace) -> KeyBook:
+    """Who may come in, known before anything is loaded. Raises `SettingsError` if nobody could."""
+    given = options.api_key or [key for key in [os.environ.get("VLLM_API_KEY", "")] if key]
+    # Ours is the one guard: vLLM's own, over some routes, knows one spelling of a key only.
+    options.api_key = None
+    os.environ.pop("VLLM_API_KEY", None)
+    network = not is_open_to_this_machine_only(settings.host, options)
+    return book_for(settings, [key for key in given if key], network=network)
 
 
 def _prepare_worker(settings: Settings, run_dir: str) -> None:
@@ -79,7 +97,9 @@ def _prepare_worker(settings: Settings, run_dir: str) -> None:
     os.environ.setdefault("VLLM_LOGGING_COLOR", "0")
 
 
-async def _serve(settings: Settings, options: Namespace, run_dir: Path, quiet: Quiet) -> None:
+async def _serve(
+    settings: Settings, options: Namespace, run_dir: Path, quiet: Quiet, book: KeyBook
+) -> None:
     from vllm.entrypoints.launchers.launcher import setup_server
 
     _, sock = setup_server(options, reuse_port=False)
@@ -88,9 +108,11 @@ async def _serve(settings: Settings, options: Namespace, run_dir: Path, quiet: Q
         async with _engine(settings, options) as engine:
             pool, running = await _start_hosts(settings, engine, run_dir), AsyncExitStack()
             try:
-                app = await build(settings, options, engine, pool, running)
+                app = await build(settings, options, engine, pool, running, book)
                 quiet.restore()
                 _log_to_terminal(settings.log_level, settings.log_format)
+                if not book.any:
+                    log.warning(OPEN_NOTICE)
                 stopping = await _serve_http(app, sock, options)
             finally:
                 await running.aclose()
@@ -122,6 +144,7 @@ async def _start_hosts(settings: Settings, engine: Any, run_dir: Path) -> HostPo
         tokenizer_folder(engine, run_dir.parent / "tokenizer"),
         hard_deadline=settings.hard_deadline_s,
         max_hosts=settings.max_hosts,
+        max_caller_hosts=settings.max_user_hosts,
         tokens=model_tokens(engine),
         idle_seconds=settings.host_idle_s,
         terms=Terms(
@@ -155,26 +178,27 @@ def tokenizer_folder(engine: Any, spare: Path) -> Path:
 
 
 async def build(
-    settings: Settings, options: Namespace, engine: Any, pool: HostPool, running: AsyncExitStack
-) -> Entrance:
-    """vLLM's own application over an engine with mods, with our way in and our routes.
+    settings: Settings,
+    options: Namespace,
+    engine: Any,
+    pool: HostPool,
+    running: AsyncExitStack,
+    book: KeyBook,
+) -> Gate:
+    """vLLM's own application over an engine with mods, with our gate, our way in and our routes.
 
     running: takes what must be stopped when the server stops.
     """
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
     from vllm.entrypoints.launchers.app import build_app
 
-    from server.api.health import router as health_routes
+    from server.api.entrance import Entrance
     from server.api.stage import Stage
-    from server.constraints.generate import mount_generate
-    from server.constraints.routes import mount_constraints
     from server.engine.assembly import mod_engine
     from server.mods.caller import caller_of
     from server.mods.keeping import ModKeeper
     from server.mods.registry import ModRegistry
     from server.mods.routes import ModsState
-    from server.mods.routes import router as mod_routes
-    from server.traces.mounting import mount_traces
     from server.traces.replay import Replayer
     from server.traces.service import traces
 
@@ -186,8 +210,6 @@ async def build(
     with_mods, admission = await running.enter_async_context(
         mod_engine(engine, pool, settings.health_timeout_s, settings.jump_forward, kept.observer)
     )
-    keys = options.api_key or [key for key in [os.environ.pop("VLLM_API_KEY", "")] if key]
-    options.api_key = None
     app = build_app(options, tasks, engine.model_config)
     await init_app_state(with_mods, app.state, options, tasks)
     registry, check = ModRegistry(), _check_in(pool)
@@ -195,19 +217,11 @@ async def build(
     await registry.load_library(check)
     if settings.mods is not None:
         await registry.load_folder(settings.mods, check)
-    # vLLM's own /health says neither why not nor what runs the model.
-    routes = app.router.routes
-    routes[:] = [route for route in routes if getattr(route, "path", None) != "/health"]
-    app.include_router(mod_routes)
-    app.include_router(health_routes)
-    mount_constraints(app, admission)
-    mount_generate(app)
-    mount_traces(app, kept)
+    mount(app, admission, kept)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
     keeper = ModKeeper(kept.archive, registry, check)
     kept.connected.append(keeper.restore)
-    app.state.concordance_replayer = Replayer(with_mods, registry, pool)
 
     def served_names() -> Iterable[str]:
         models = app.state.openai_serving_models
@@ -215,10 +229,51 @@ async def build(
         yield from models.lora_requests
 
     perform = Stage(app, pool, served_names).perform
-    app.state.concordance_mods = ModsState(registry, check, pool.rehearse, perform, keeper)
+    limits = Limits.of(settings)
+    guard = Guard(limits, Allowed.by(options, engine.model_config.get_vocab_size()))
+    app.state.concordance_replayer = Replayer(with_mods, registry, pool, guard)
+    app.state.concordance_mods = ModsState(registry, check, pool.rehearse, perform, keeper, limits)
+    await running.enter_async_context(kept_up(book, kept.archive))
+    entrance = Entrance(app, registry, pool, served_names, caller_of)
+    return gate_of(app, entrance, settings, options, book, guard)
 
-    # Ours is the one guard: vLLM's own, over some routes, knows one spelling of a key only.
-    return Entrance(app, registry, pool, served_names, caller_of, keys)
+
+def mount(app: Any, admission: Any, kept: Any) -> None:
+    """Our routes beside vLLM's. admission: of constraints. kept: traces."""
+    from server.api.health import router as health_routes
+    from server.constraints.generate import mount_generate
+    from server.constraints.routes import mount_constraints
+    from server.keys.routes import router as key_routes
+    from server.limits.routes import router as limit_routes
+    from server.mods.routes import router as mod_routes
+    from server.traces.mounting import mount_traces
+
+    # vLLM's own /health says neither why not nor what runs the model.
+    routes = app.router.routes
+    routes[:] = [route for route in routes if getattr(route, "path", None) != "/health"]
+    for router in (mod_routes, health_routes, key_routes, limit_routes):
+        app.include_router(router)
+    mount_constraints(app, admission)
+    mount_generate(app)
+    mount_traces(app, kept)
+
+
+def gate_of(
+    app: Any, entrance: Any, settings: Settings, options: Namespace, book: KeyBook, guard: Guard
+) -> Gate:
+    """The gate in front of everything."""
+    limiter = Limiter(Limits.of(settings))
+    app.state.concordance_keys, app.state.concordance_limiter = book, limiter
+    return Gate(
+        entrance,
+        Doors(app),
+        book,
+        limiter,
+        guard,
+        Audit(settings.home),
+        open_here=is_open_to_this_machine_only(settings.host, options),
+        origins=options.allowed_origins,
+    )
 
 
 def _served_name(options: Namespace) -> str:

@@ -160,6 +160,37 @@ class Settings(BaseSettings):
     embedded_postgres: bool = Field(
         default=True, description="Whether a Postgres is started where DATABASE_URL is unset."
     )
+    requests_per_minute: int = Field(
+        default=6000, ge=0, description="Requests of one key in a minute; 0 for no limit."
+    )
+    tokens_per_minute: int = Field(
+        default=2_000_000, ge=0, description="Tokens of one key in a minute; 0 for no limit."
+    )
+    concurrent_requests: int = Field(
+        default=256, ge=0, description="Requests of one key that run at once; 0 for no limit."
+    )
+    queued_requests: int = Field(
+        default=1024, ge=0, description="Requests of one key that wait beside those that run."
+    )
+    total_requests: int = Field(
+        default=4096, ge=0, description="Requests of everybody in the server; 0 for no limit."
+    )
+    max_n: int = Field(default=8, ge=1, description="Answers that one request may ask for.")
+    max_prompts: int = Field(default=256, ge=1, description="Prompts that one request may have.")
+    max_output_tokens: int = Field(
+        default=32_768, ge=1, description="Output tokens that one request may ask for."
+    )
+    max_logprobs: int = Field(
+        default=20, ge=0, description="Likeliest tokens that one request may ask for."
+    )
+    max_body_mb: int = Field(default=32, ge=1, description="Size of a request's body, in MiB.")
+    max_mods: int = Field(default=100, ge=0, description="Mods that one user may register.")
+    max_source_kb: int = Field(
+        default=1024, ge=1, le=1024, description="Size of one mod's source, in KiB."
+    )
+    max_user_hosts: int = Field(
+        default=32, ge=1, description="Mod processes that one user may have."
+    )
     hf_token: SecretStr | None = Field(
         default=None, validation_alias="HF_TOKEN", description="For gated Hugging Face models."
     )

@@ -7,18 +7,17 @@ a 404 that names those there are), makes sure their host runs, and leaves a `Cal
 
 from __future__ import annotations
 
-import hmac
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mods.runtime.host.pool import HostPool
 from mods.sdk.errors import ModError
+from server.api.body import replay
 from server.api.errors import error_response
 from server.api.exit import Exit
 from server.api.model_string import split_model
@@ -44,9 +43,6 @@ _CONSTRAINS = (b'"response_format"', b'"structured_outputs"', b'"tool_choice"', 
 _NOT_FOR_MODELS = ("/v1/mods", "/sdk", "/v1/ingest", "/logs")
 """Beginnings of routes whose bodies name no mods to run, and may be large."""
 
-_OPEN = ("/health", "/healthz", "/ping")
-"""What answers without a key: nothing but whether the server lives."""
-
 
 class BadRequestError(Exception):
     """The body asks for what is ours in a way that cannot be understood. field: of the body."""
@@ -66,18 +62,13 @@ class Entrance:
         pool: HostPool,
         served_names: Callable[[], Iterable[str]],
         caller_of: Callable[[Request], str],
-        keys: Sequence[str] = (),
     ) -> None:
         self._app = app
         self.state, self.routes = app.state, app.routes
         self._registry, self._pool = registry, pool
         self._served_names, self._caller_of = served_names, caller_of
-        self._keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._admits(scope):
-            await _refuse_key(scope, receive, send)
-            return
         if not _may_name_mods(scope):
             await self._app(scope, receive, send)
             return
@@ -92,13 +83,13 @@ class Entrance:
             found = _find_mods(body, self._served_names())
             if found is None:
                 same = scope if asked.level is None else _with_length(scope)
-                await self._app(same, _replay(body, receive), send)
+                await self._app(same, replay(body, receive), send)
                 return
             content, base, names = found
             rewritten = _rewritten(content, base)
             if scope["path"].rstrip("/").endswith(_ONLY_TEXT):
                 self._registry.resolve(self._caller_of(Request(scope)), names)
-                await self._app(_with_length(scope), _replay(rewritten, receive), send)
+                await self._app(_with_length(scope), replay(rewritten, receive), send)
                 return
             if not has_shape(scope["path"], content):
                 raise BadRequestError(
@@ -116,18 +107,7 @@ class Entrance:
             )
         else:
             shape = shape_of(scope["path"], content)
-            await serve_call(self._app, scope, _replay(rewritten, receive), send, call, shape)
-
-    def _admits(self, scope: Scope) -> bool:
-        """Whether the request carries one of the server's keys, where it has any.
-
-        In front of everything: vLLM itself guards only some of its routes.
-        """
-        if scope["type"] == "lifespan" or not self._keys or scope["path"] in _OPEN:
-            return True
-        headers = Headers(scope=scope)
-        given = headers.get("x-user-api-key") or headers.get("authorization", "")[len("Bearer ") :]
-        return any(hmac.compare_digest(given.encode(), key) for key in self._keys)
+            await serve_call(self._app, scope, replay(rewritten, receive), send, call, shape)
 
     async def _call(self, request: Request, content: dict[str, Any], names: list[str]) -> Call:
         caller = self._caller_of(request)
@@ -157,14 +137,6 @@ async def serve_call(
         await way_out.fail()
     finally:
         current_call.reset(token)
-
-
-async def _refuse_key(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": "an API key is needed"})
-        return
-    refusal = error_response(401, "unauthorized", "a valid API key is needed")
-    await refusal(scope, receive, send)
 
 
 def _may_name_mods(scope: Scope) -> bool:
@@ -207,20 +179,6 @@ async def _read_body(receive: Receive) -> bytes | None:
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(parts)
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give the body once, then whatever comes from the client (its going away)."""
-    given = False
-
-    async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
 
 
 def _with_length(scope: Scope) -> Scope:

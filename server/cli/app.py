@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from server.cli import constraints, ingest, init, mod, serve, trace, version
+from server.cli import constraints, ingest, init, key, mod, serve, trace, version
 from server.cli.errors import CommandError
 from server.settings import SettingsError
 
@@ -47,6 +47,7 @@ app.command("serve", context_settings={"allow_extra_args": True, "ignore_unknown
 )
 app.command("init")(init.init)
 app.add_typer(mod.app, name="mod")
+app.add_typer(key.app, name="key")
 app.add_typer(constraints.app, name="constraints")
 app.add_typer(trace.app, name="trace")
 app.command("ingest")(ingest.ingest)

@@ -37,6 +37,7 @@ from server.engine.session import ModFailure, Session, session_numbers
 from server.engine.slots import Slots
 from server.engine.spec import session_spec, with_ends
 from server.engine.unfinished import unfinished
+from server.limits.meter import metered
 from server.traces.record import ModUse
 from server.traces.watching import UNOBSERVED, Observer
 
@@ -106,6 +107,12 @@ class ModEngine:
     ) -> AsyncGenerator[RequestOutput, None]:
         """vLLM's `generate`. With mods (found by context) or under a constraint it runs one
         session a choice."""
+        outputs = self._generate(prompt, sampling_params, request_id, **arguments)
+        return metered(outputs, sampling_params.output_kind == RequestOutputKind.DELTA)
+
+    def _generate(
+        self, prompt: Any, sampling_params: SamplingParams, request_id: str, **arguments: Any
+    ) -> AsyncGenerator[RequestOutput, None]:
         if EXTRA_ARGS_KEY in (sampling_params.extra_args or {}):
             raise VLLMValidationError(
                 f"the extra argument {EXTRA_ARGS_KEY!r} is reserved", parameter="vllm_xargs"

@@ -2,6 +2,7 @@
 
 ModError
 ├── UnknownModError         404  no such mod for this caller; names those there are
+├── TooManyModsError        409  the caller has as many mods as they may
 ├── StartupModError         409  a mod that the server was started with cannot be deleted
 └── SetAsideError           424  a mod whose process fell too often; says why it fell
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +43,13 @@ class UnknownModError(ModError):
 
     status = 404
     type = "unknown_mod"
+
+
+class TooManyModsError(ModError):
+    """A caller registered one mod more than they may."""
+
+    status = 409
+    type = "too_many_mods"
 
 
 class StartupModError(ModError):
@@ -96,6 +104,10 @@ class ModRegistry:
         replaced = package.name in mods
         mods[package.name] = RegisteredMod(package, traits, time.time(), caller)
         return replaced
+
+    def owned(self, caller: str) -> Collection[str]:
+        """The names of the caller's own mods."""
+        return self._shelf(caller).mods.keys()
 
     def list(self, caller: str) -> Sequence[RegisteredMod]:
         """Every mod that the caller may name, by name."""

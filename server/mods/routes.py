@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,6 +14,7 @@ from mods.runtime.package import Package, shared_files
 from mods.runtime.rehearsal import Rehearsal, Scene
 from mods.sdk.errors import HostError, ModError
 from server.api.gone import unless_gone
+from server.limits.limits import Limits
 from server.mods.caller import caller_of
 from server.mods.dry_run import DryRun, DryRunReply, DryRunUpload, performed, rehearsed
 from server.mods.errors import ModRoute
@@ -32,7 +33,7 @@ from server.mods.models import (
 )
 from server.mods.performance import Perform, Performance, nowhere
 from server.mods.reading import read_package
-from server.mods.registry import Check, ModRegistry, RegisteredMod
+from server.mods.registry import Check, ModRegistry, RegisteredMod, TooManyModsError
 
 __all__ = ["ModsState", "caller_of", "router"]
 
@@ -56,6 +57,7 @@ class ModsState:
     rehearse: Rehearse = _nowhere
     perform: Perform = nowhere
     keeper: ModKeeper | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 def _state(request: Request) -> ModsState:
@@ -77,7 +79,9 @@ async def register_mod(
     The mod is loaded once in a process of its own; if that fails, nothing is registered.
     """
     package = await read_package(upload.model_dump(exclude_none=True))
+    _check_limits(state, caller, package)
     traits = await _loaded(state, package, state.registry.shared(caller))
+    _check_limits(state, caller, package)  # others may have been registered meanwhile
     replaced = state.registry.register(caller, package, traits)
     if state.keeper is not None:
         await state.keeper.registered(caller, package)
@@ -164,6 +168,17 @@ async def _dry_run(
         return rehearsed(packages, scene, await state.rehearse(packages, shared, scene))
     work = state.perform(packages, shared, asked.body())
     return performed(packages, asked, await unless_gone(request, _awaited(work)))
+
+
+def _check_limits(state: ModsState, caller: str, package: Package) -> None:
+    """Raises `PackageError` and `TooManyModsError`."""
+    size = sum(len(source.encode()) for source in package.files.values())
+    most = state.limits.max_source_bytes
+    if size > most:
+        raise PackageError(f"the mod has {size} bytes of source, at most {most} are allowed here")
+    owned, most = state.registry.owned(caller), state.limits.max_mods
+    if most and len(owned) >= most and package.name not in owned:
+        raise TooManyModsError(f"you may have {most} mods; delete one, or replace one by its name")
 
 
 async def _awaited(work: Awaitable[Performance]) -> Performance:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from server.traces.annotations import Annotations
 from server.traces.database import Database
 from server.traces.errors import AwayError, TraceError
+from server.traces.keys import StoredKeys
 from server.traces.mods import StoredMods
 from server.traces.search import Search
 from server.traces.store import Store
@@ -27,6 +28,7 @@ class Shelves(NamedTuple):
     annotations: Annotations
     statistics: Statistics
     mods: StoredMods
+    keys: StoredKeys
 
 
 class Archive:
@@ -77,4 +79,5 @@ class Archive:
             Annotations(self._database, store),
             Statistics(self._database),
             StoredMods(self._database),
+            StoredKeys(self._database),
         )

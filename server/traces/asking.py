@@ -21,8 +21,11 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def filters_of(query: Mapping[str, str], caller: str) -> Filters:
-    """Raises `FilterError`; names that are no filters are passed over."""
+def filters_of(query: Mapping[str, str], caller: str, reader: str | None = None) -> Filters:
+    """reader: whose traces may be listed; None for everybody's.
+
+    Raises `FilterError`; names that are no filters are passed over.
+    """
     given: dict[str, Any] = {
         name: _value(name, query[name]) for name in FILTERS if name in query and name in _TYPES
     }
@@ -30,7 +33,18 @@ def filters_of(query: Mapping[str, str], caller: str) -> Filters:
         raise FilterError("status", f"status must be one of {', '.join(STATUSES)}")
     if _flag(query.get("favourite", "false")):
         given["favourite_of"] = caller
+    given["caller"] = seen_by(reader, given.get("caller"))
     return Filters(**given)
+
+
+def seen_by(reader: str | None, wanted: str | None) -> str | None:
+    """Whose traces to look at: those wanted, as far as the reader may see them.
+
+    Raises `FilterError` for another's.
+    """
+    if reader is not None and wanted not in (None, reader):
+        raise FilterError("caller", "only an administrator sees other callers' traces")
+    return wanted if reader is None else reader
 
 
 def sort_of(query: Mapping[str, str]) -> str:

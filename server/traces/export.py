@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from server.traces.archive import Shelves
 from server.traces.asking import FILTERS, filters_of, limit_of, sort_of
 from server.traces.errors import UnknownTraceError
-from server.traces.routing import Archived, Caller, TraceRoute, only
+from server.traces.routing import Archived, Caller, Reader, TraceRoute, only
 from server.traces.search import Filters, Summary
 from server.traces.trace import Trace
 
@@ -28,12 +28,13 @@ async def export(
     request: Request,
     archived: Archived,
     caller: Caller,
+    reader: Reader,
     format: Literal["json", "parquet"] = "json",
 ) -> Response:
     """Whole records, one on a line; or a table with a row for each trace, its story in lists."""
     only(request, *FILTERS, "sort", "limit", "format")
     query = request.query_params
-    filters, sort = filters_of(query, caller), sort_of(query)
+    filters, sort = filters_of(query, caller, reader), sort_of(query)
     most = limit_of(query, 1000, MAX_TRACES)
     found = traces(archived, filters, sort, most)
     if format == "json":

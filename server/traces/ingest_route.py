@@ -7,7 +7,7 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 
 from server.traces.errors import AwayError
-from server.traces.routing import Kept, TooLargeError, TraceRoute, json_reply
+from server.traces.routing import Kept, Reader, TooLargeError, TraceRoute, json_reply
 from server.traces.trace import Trace
 
 router = APIRouter(tags=["logs"], route_class=TraceRoute)
@@ -17,12 +17,17 @@ MAX_BODY = 32 * 2**20
 
 
 @router.post("/v1/ingest", status_code=201)
-async def ingest(request: Request, kept: Kept) -> Response:
-    """Keep a record. One whose `request_id` is there already changes nothing."""
+async def ingest(request: Request, kept: Kept, reader: Reader) -> Response:
+    """Keep a record. One whose `request_id` is there already changes nothing.
+
+    It is the caller's own, whoever it says it is of, unless an administrator sends it.
+    """
     if kept.spool is None:
         raise AwayError(f"this server keeps no traces: {'; '.join(kept.missing)}")
     body = await _body(request)
     trace = await asyncio.to_thread(Trace.from_json, body)
+    if reader is not None:
+        trace.request.caller = reader
     if not await asyncio.wrap_future(kept.spool.append(trace)):
         raise AwayError("the spool cannot take the record now; try again later")
     told = {"object": "log", "request_id": trace.request.request_id, "durable": True}

@@ -184,3 +184,11 @@ on conflict (owner, path) do update set source = excluded.source
 
 -- all_shared_modules --
 select owner, path, source from shared_modules order by owner, path
+
+-- all_keys --
+select id, owner, scopes, digest, created_at, revoked_at from keys
+
+-- keep_key --
+insert into keys (id, owner, scopes, digest, created_at, revoked_at)
+values ($1, $2, $3, $4, $5, $6)
+on conflict (id) do update set revoked_at = coalesce(keys.revoked_at, excluded.revoked_at)

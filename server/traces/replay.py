@@ -22,6 +22,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 from mods.runtime.host.pool import HostPool
 from mods.runtime.package import Package
 from mods.sdk.errors import ModError
+from server.api.guard import Guard, RefusedBodyError
 from server.engine.call import Call, current_call
 from server.mods.registry import ModRegistry
 from server.traces.asked import Asked, Tracing, current_asked
@@ -48,10 +49,16 @@ class Replayed:
 
 
 class Replayer:
-    """What it takes to run something again."""
+    """What it takes to run something again.
 
-    def __init__(self, engine: Any, registry: ModRegistry, pool: HostPool) -> None:
+    guard: a trace may have come from outside, so it is held to what a request's body is held to.
+    """
+
+    def __init__(
+        self, engine: Any, registry: ModRegistry, pool: HostPool, guard: Guard | None = None
+    ) -> None:
         self._engine, self._registry, self._pool = engine, registry, pool
+        self._guard = guard
 
     async def run(
         self,
@@ -69,6 +76,7 @@ class Replayer:
         prompt, kept = prompt_of(trace), [] if step is None else output_before(trace, step)
         if not prompt:
             raise ReplayError(f"trace {request.request_id!r} has no prompt tokens to run again")
+        self._check([*prompt, *kept], request)
         packages = self._packages(request, caller, mods)
         params = params_of(request, len(kept))
         asked = Asked("/logs/replay", caller, _body(request), level or request.level)
@@ -85,6 +93,18 @@ class Replayer:
             raise ReplayError("the engine gave no output")
         new_id = asked.ids[0] if asked.ids else ""
         return Replayed(new_id, last.text, list(last.token_ids), str(last.finish_reason), len(kept))
+
+    def _check(self, tokens: list[int], request: Request) -> None:
+        """Raises `ReplayError`. How many tokens to draw is the engine's to bound: where the
+        request did not say, the trace has what it came to."""
+        if self._guard is None:
+            return
+        unchecked = ("n", "max_tokens", "min_tokens")
+        sampling = {k: v for k, v in request.sampling.items() if k not in unchecked}
+        try:
+            self._guard.check({"token_ids": tokens, "sampling_params": sampling})
+        except RefusedBodyError as error:
+            raise ReplayError(f"the trace cannot be run here: {error}") from None
 
     def _packages(
         self, request: Request, caller: str, mods: Sequence[str] | None

@@ -13,7 +13,7 @@ from server.api.errors import error_response
 from server.traces.diff import diff
 from server.traces.record import MAX_COUNT
 from server.traces.replay import Replayer
-from server.traces.routing import Archived, Caller, TraceRoute, json_reply
+from server.traces.routing import Archived, Caller, Reader, TraceRoute, json_reply
 
 router = APIRouter(tags=["logs"], route_class=TraceRoute)
 
@@ -38,10 +38,11 @@ async def replay(
     given: Replay,
     archived: Archived,
     caller: Caller,
+    reader: Reader,
     replayer: Annotated[Replayer, Depends(replayer_of)],
 ) -> Response:
     """Run a trace again, and wait for it. The new trace names this one as its parent."""
-    stored = await archived.store.read(request_id)
+    stored = await archived.store.read(request_id, reader)
     try:
         # A task of its own, so that what is set in its context is set nowhere else.
         made = await asyncio.create_task(
@@ -55,7 +56,7 @@ async def replay(
 
 
 @router.get("/logs/{a}/diff/{b}")
-async def show_diff(a: str, b: str, archived: Archived) -> Response:
+async def show_diff(a: str, b: str, archived: Archived, reader: Reader) -> Response:
     """Both outputs with their origins, and the blocks in which they agree and differ."""
-    one, other = await archived.store.read(a), await archived.store.read(b)
+    one, other = await archived.store.read(a, reader), await archived.store.read(b, reader)
     return json_reply(await asyncio.to_thread(diff, one.trace, other.trace))

@@ -9,10 +9,18 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.traces.asking import FILTERS, filters_of, limit_of, moment_of, sort_of
+from server.traces.asking import FILTERS, filters_of, limit_of, moment_of, seen_by, sort_of
 from server.traces.errors import UnknownTraceError
 from server.traces.record import MAX_COUNT, now
-from server.traces.routing import Archived, Caller, FilterError, TraceRoute, json_reply, only
+from server.traces.routing import (
+    Archived,
+    Caller,
+    FilterError,
+    Reader,
+    TraceRoute,
+    json_reply,
+    only,
+)
 from server.traces.search import MAX_LIMIT
 from server.traces.trace import Trace
 
@@ -37,12 +45,14 @@ class NewNote(BaseModel):
 
 
 @router.get("/logs")
-async def list_logs(request: Request, archived: Archived, caller: Caller) -> Response:
+async def list_logs(
+    request: Request, archived: Archived, caller: Caller, reader: Reader
+) -> Response:
     """A page of traces, by default the newest; `next` is the cursor of the following page."""
     only(request, *FILTERS, "sort", "limit", "cursor")
     query = request.query_params
     page = await archived.search.page(
-        filters_of(query, caller),
+        filters_of(query, caller, reader),
         sort=sort_of(query),
         limit=limit_of(query, 50, MAX_LIMIT),
         cursor=query.get("cursor"),
@@ -52,7 +62,7 @@ async def list_logs(request: Request, archived: Archived, caller: Caller) -> Res
 
 
 @router.get("/logs/stats")
-async def statistics(request: Request, archived: Archived) -> Response:
+async def statistics(request: Request, archived: Archived, reader: Reader) -> Response:
     """Of mods, of actions and of requests over time; by default of the last day, by the hour."""
     only(request, "since", "until", "hours", "model", "caller")
     query = request.query_params
@@ -61,7 +71,7 @@ async def statistics(request: Request, archived: Archived) -> Response:
     hours = query.get("hours", "1")
     if not hours.isdecimal() or not 1 <= int(hours) <= 24 * 366:
         raise FilterError("hours", f"hours must be a whole number, 1 or more, got {hours!r:.80}")
-    span, caller = timedelta(hours=int(hours)), query.get("caller")
+    span, caller = timedelta(hours=int(hours)), seen_by(reader, query.get("caller"))
     if (until - since) / span > MAX_SPANS:
         raise FilterError("hours", f"that is more than {MAX_SPANS} spans: give larger `hours`")
     told = archived.statistics
@@ -81,12 +91,13 @@ async def show_log(
     request: Request,
     archived: Archived,
     caller: Caller,
+    reader: Reader,
     view: Literal["record", "story"] = "record",
 ) -> Response:
     """One trace, whole: in five parts; or, with `view=story`, as the arrays it is kept as."""
     only(request, "view")
-    stored = await archived.store.read(request_id)
-    notes = await archived.annotations.notes(request_id)
+    stored = await archived.store.read(request_id, reader)
+    notes = await archived.annotations.notes(request_id, caller=reader)
     about = {
         "tags": stored.tags, "favourite": caller in stored.favourites, "notes": notes,
     }  # fmt: skip
@@ -111,47 +122,58 @@ def _whole(trace: Trace, view: str, about: dict[str, Any]) -> Response:
 
 
 @router.delete("/logs/{request_id}")
-async def delete_log(request_id: str, archived: Archived) -> Response:
+async def delete_log(request_id: str, archived: Archived, reader: Reader) -> Response:
     """Forget a trace and its notes. Statistics keep what it added."""
-    await archived.store.delete(request_id)
+    await archived.store.delete(request_id, reader)
     return json_reply({"object": "log", "request_id": request_id, "deleted": True})
 
 
 @router.post("/logs/{request_id}/tags")
-async def add_tags(request_id: str, given: Tags, archived: Archived) -> Response:
-    return json_reply({"tags": await archived.annotations.tag(request_id, given.tags)})
+async def add_tags(request_id: str, given: Tags, archived: Archived, reader: Reader) -> Response:
+    tags = await archived.annotations.tag(request_id, given.tags, caller=reader)
+    return json_reply({"tags": tags})
 
 
 @router.delete("/logs/{request_id}/tags/{tag}")
-async def remove_tag(request_id: str, tag: str, archived: Archived) -> Response:
-    return json_reply({"tags": await archived.annotations.tag(request_id, [tag], remove=True)})
+async def remove_tag(request_id: str, tag: str, archived: Archived, reader: Reader) -> Response:
+    tags = await archived.annotations.tag(request_id, [tag], remove=True, caller=reader)
+    return json_reply({"tags": tags})
 
 
 @router.put("/logs/{request_id}/favourite")
-async def favour(request_id: str, archived: Archived, caller: Caller) -> Response:
-    await archived.annotations.favour(request_id, caller)
+async def favour(request_id: str, archived: Archived, caller: Caller, reader: Reader) -> Response:
+    await archived.annotations.favour(request_id, caller, caller=reader)
     return json_reply({"favourite": True})
 
 
 @router.delete("/logs/{request_id}/favourite")
-async def no_longer_favour(request_id: str, archived: Archived, caller: Caller) -> Response:
-    await archived.annotations.favour(request_id, caller, remove=True)
+async def no_longer_favour(
+    request_id: str, archived: Archived, caller: Caller, reader: Reader
+) -> Response:
+    await archived.annotations.favour(request_id, caller, remove=True, caller=reader)
     return json_reply({"favourite": False})
 
 
 @router.get("/logs/{request_id}/notes")
-async def list_notes(request_id: str, archived: Archived) -> Response:
-    return json_reply({"object": "list", "data": await archived.annotations.notes(request_id)})
+async def list_notes(request_id: str, archived: Archived, reader: Reader) -> Response:
+    notes = await archived.annotations.notes(request_id, caller=reader)
+    return json_reply({"object": "list", "data": notes})
 
 
 @router.post("/logs/{request_id}/notes", status_code=201)
-async def add_note(request_id: str, given: NewNote, archived: Archived, caller: Caller) -> Response:
-    note = await archived.annotations.note(request_id, caller, given.text, step=given.step)
+async def add_note(
+    request_id: str, given: NewNote, archived: Archived, caller: Caller, reader: Reader
+) -> Response:
+    note = await archived.annotations.note(
+        request_id, caller, given.text, step=given.step, caller=reader
+    )
     return json_reply(note, 201)
 
 
 @router.delete("/logs/{request_id}/notes/{number}")
-async def delete_note(request_id: str, number: int, archived: Archived, caller: Caller) -> Response:
-    if not await archived.annotations.delete_note(request_id, number, author=caller):
+async def delete_note(
+    request_id: str, number: int, archived: Archived, caller: Caller, reader: Reader
+) -> Response:
+    if not await archived.annotations.delete_note(request_id, number, author=caller, caller=reader):
         raise UnknownTraceError(f"trace {request_id!r:.200} has no note {number} of yours")
     return json_reply({"deleted": True})

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 
 from mods.sdk.errors import ModError
 from server.api.errors import error_response
-from server.mods.caller import caller_of
+from server.mods.caller import caller_of, reader_of
 from server.traces.archive import Shelves
 from server.traces.errors import AwayError, CursorError, RefusedError, TraceError, UnknownTraceError
 from server.traces.reading import RecordError
@@ -72,6 +72,8 @@ async def shelves_of(request: Request) -> Shelves:
 Kept = Annotated[Traces, Depends(traces_of)]
 Archived = Annotated[Shelves, Depends(shelves_of)]
 Caller = Annotated[str, Depends(caller_of)]
+Reader = Annotated[str | None, Depends(reader_of)]
+"""Whose traces the one who asks may see; None for everybody's."""
 
 
 def json_reply(value: Any, status: int = 200) -> Response:

@@ -14,8 +14,9 @@ import msgspec
 from fastapi import APIRouter, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
 
+from server.mods.caller import reader_of
 from server.traces.live import Watcher
-from server.traces.routing import Kept, TraceRoute, only
+from server.traces.routing import Kept, Reader, TraceRoute, only
 from server.traces.service import Traces
 
 router = APIRouter(tags=["logs"], route_class=TraceRoute)
@@ -26,12 +27,14 @@ QUIET_SECONDS = 15.0
 
 
 @router.get("/logs/stream", response_class=StreamingResponse)
-async def stream(request: Request, kept: Kept) -> StreamingResponse:
+async def stream(request: Request, kept: Kept, reader: Reader) -> StreamingResponse:
     """Server-sent events, each with a JSON object as its data."""
     only(request, *PARAMETERS)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(
-        _events(kept, request.query_params), media_type="text/event-stream", headers=headers
+        _events(kept, request.query_params, reader),
+        media_type="text/event-stream",
+        headers=headers,
     )
 
 
@@ -42,7 +45,7 @@ async def socket(socket: WebSocket) -> None:
     await socket.accept()
     gone = asyncio.create_task(_until_gone(socket))
     try:
-        with kept.live.watch() as watcher:
+        with kept.live.watch(reader_of(socket)) as watcher:
             while not gone.done():
                 message = await _next(watcher, gone)
                 if message is not None and wanted(message, socket.query_params):
@@ -53,8 +56,10 @@ async def socket(socket: WebSocket) -> None:
         gone.cancel()
 
 
-async def _events(kept: Traces, query: Mapping[str, str]) -> AsyncIterator[bytes]:
-    with kept.live.watch() as watcher:
+async def _events(
+    kept: Traces, query: Mapping[str, str], reader: str | None = None
+) -> AsyncIterator[bytes]:
+    with kept.live.watch(reader) as watcher:
         yield b": watching\n\n"
         while True:
             try:

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +52,8 @@ class HostPool:
     """Hosts by key. `run_dir` belongs to this pool alone; `stop` leaves nothing in it.
 
     hard_deadline: seconds for one handler call, where a mod declares no longer one.
-    max_hosts: processes at once. idle_seconds: a host without sessions is stopped after that.
+    max_hosts: processes at once. max_caller_hosts: those of one caller; None for no bound.
+    idle_seconds: a host without sessions is stopped after that.
     terms: on which mods run; by default confined. tokens: without them no mod can constrain.
     """
 
@@ -62,6 +63,7 @@ class HostPool:
         tokenizer_path: Path,
         hard_deadline: float = 1.0,
         max_hosts: int = 64,
+        max_caller_hosts: int | None = None,
         idle_seconds: float = 600.0,
         terms: Terms = CONFINED,
         tokens: ModelTokens | None = None,
@@ -71,6 +73,7 @@ class HostPool:
         self.tokenizer_path = tokenizer_path.absolute()
         self._hard_deadline = hard_deadline
         self._max_hosts = max_hosts
+        self._max_caller_hosts = max_caller_hosts
         self._idle_seconds = idle_seconds
         self._terms, self._tokens = terms, tokens
         self._nursery: Nursery | None = None
@@ -200,7 +203,7 @@ class HostPool:
         self, packages: Sequence[Package], shared: Mapping[str, str], key: Key | None = None
     ) -> Host:
         nursery = await self._living_nursery()
-        await self._make_room()
+        await self._make_room(None if key is None else key[0])
         name = secrets.token_hex(6)
         host = Host(name, self.run_dir, self._hard_deadline, self._busy.set, self._lost)
         self._hosts[name] = host
@@ -218,15 +221,32 @@ class HostPool:
             raise
         return host
 
-    async def _make_room(self) -> None:
-        while len(self._hosts) >= self._max_hosts:
-            idle = sorted(self._idle(), key=lambda host: host.last_used)
-            if not idle:
-                raise HostError(
-                    f"too many mod processes: all {self._max_hosts} are in use; try again later"
-                )
-            self._give_up(idle[0], HostError("the idle process was stopped"))
-            await idle[0].gone.wait()
+    async def _make_room(self, caller: str | None) -> None:
+        """Stop idle hosts until there is room, for everybody and for this caller.
+
+        Returns with room for one: whoever asked takes it before anybody else runs.
+        """
+        while True:
+            theirs = {name for name, (key, _) in self._chains.items() if key[0] == caller}
+            idle = self._idle()
+            if self._max_caller_hosts is not None and len(theirs) >= self._max_caller_hosts:
+                idle = [host for host in idle if host.name in theirs]
+                full = f"all {self._max_caller_hosts} that one user may have"
+            elif len(self._hosts) >= self._max_hosts:
+                full = f"all {self._max_hosts}"
+            else:
+                return
+            if not await self._stop_longest_idle(idle):
+                raise HostError(f"too many mod processes: {full} are in use; try again later")
+
+    async def _stop_longest_idle(self, idle: Iterable[Host]) -> bool:
+        """Returns whether there was one."""
+        host = min(idle, key=lambda host: host.last_used, default=None)
+        if host is None:
+            return False
+        self._give_up(host, HostError("the idle process was stopped"))
+        await host.gone.wait()
+        return True
 
     def _idle(self) -> list[Host]:
         now = asyncio.get_running_loop().time()

@@ -8,8 +8,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, Request
-from starlette.testclient import TestClient
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from server.api.entrance import Entrance
 from server.mods.caller import LOCAL, caller_of
@@ -27,17 +25,11 @@ class Behind:
         self.asked: list[Asked | None] = []
         self.app = FastAPI()
         self.app.add_api_route("/{path:path}", self.take, methods=["POST"])
-        self.app.add_api_websocket_route("/logs/stream", self.greet)
 
     async def take(self, request: Request) -> dict[str, Any]:
         self.bodies.append(await request.body())
         self.asked.append(current_asked.get())
         return {}
-
-    async def greet(self, socket: WebSocket) -> None:
-        await socket.accept()
-        await socket.send_text("hello")
-        await socket.close()
 
 
 @pytest.fixture
@@ -45,9 +37,9 @@ def behind() -> Behind:
     return Behind()
 
 
-def entrance(behind: Behind, keys: tuple[str, ...] = ()) -> Any:
+def entrance(behind: Behind) -> Any:
     pool: Any = None
-    return Entrance(behind.app, ModRegistry(), pool, lambda: ["m"], caller_of, keys)
+    return Entrance(behind.app, ModRegistry(), pool, lambda: ["m"], caller_of)
 
 
 async def post(behind: Behind, path: str, body: Any, **headers: str) -> httpx.Response:
@@ -108,12 +100,3 @@ async def test_an_id_that_the_client_chose_is_known_for_one(behind: Behind) -> N
 async def test_bodies_that_run_nothing_are_not_read_here(behind: Behind, path: str) -> None:
     await post(behind, path, {"trace": "nonsense"})
     assert behind.asked == [None]
-
-
-def test_a_socket_needs_a_key_too(behind: Behind) -> None:
-    with TestClient(entrance(behind, ("secret",))) as client:
-        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/logs/stream"):
-            pass
-        headers = {"authorization": "Bearer secret"}
-        with client.websocket_connect("/logs/stream", headers=headers) as socket:
-            assert socket.receive_text() == "hello"

@@ -13,7 +13,9 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOu
 
 from mods.runtime.compile import Traits
 from mods.runtime.package import Package
+from server.api.guard import Allowed, Guard
 from server.engine.call import current_call
+from server.limits.limits import Limits
 from server.mods.registry import ModRegistry, UnknownModError
 from server.traces.asked import current_asked
 from server.traces.diff import align, diff
@@ -192,3 +194,27 @@ def test_blocks_cover_both_and_equal_ones_are_equal(a: list[int], b: list[int]) 
     assert [n for block in blocks for n in range(*block.b)] == list(range(len(b)))
     for block in blocks:
         assert (a[slice(*block.a)] == b[slice(*block.b)]) == (block.kind == "equal")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"user_prompt_token_ids": [1, 10**6]},
+        {"user_prompt_token_ids": [-1]},
+        {"sampling": {"logprobs": 10_000}},
+        {"sampling": {"allowed_token_ids": [10**6]}},
+        {"sampling": {"extra_args": {"concordance": {}}}},
+    ],
+)
+async def test_a_trace_from_outside_gets_no_more_than_a_request(
+    engine: Engine, registry: ModRegistry, request_: dict[str, Any]
+) -> None:
+    pool: Any = Pool()
+    guard = Guard(Limits(max_tokens=10), Allowed(500))
+    held = Replayer(engine, registry, pool, guard)
+    with pytest.raises(ReplayError, match="the trace cannot be run here"):
+        await held.run(original(**request_), "ann")
+    assert engine.prompts == []
+    # How many tokens the engine itself had allowed is no reason to refuse it.
+    await held.run(original(), "ann")
+    assert engine.prompts == [[1, 2, 3]]

@@ -294,6 +294,27 @@ async def test_a_full_pool_gives_up_its_oldest_idle_host_and_no_busy_one(run_dir
         await pool.stop()
 
 
+async def test_one_caller_s_hosts_make_room_among_themselves_only(run_dir: Path) -> None:
+    pool = HostPool(run_dir, TOKENIZER, max_hosts=4, max_caller_hosts=2)
+    await pool.start()
+    try:
+        chains = [[package(f"'{name}'\nreturn None")] for name in "abc"]
+        bert = await pool.acquire("bert", chains[0], {})
+        hosts = []
+        for session, chain in enumerate(chains[:2]):
+            hosts.append(await pool.acquire("anna", chain, {}))
+            await hosts[-1].open(spec(session))
+        with pytest.raises(HostError, match="all 2 that one user may have"):
+            await pool.acquire("anna", chains[2], {})
+        assert await pool.acquire("anna", chains[0], {}) is hosts[0]
+        await hosts[1].close(1, "done")
+        third = await pool.acquire("anna", chains[2], {})
+        assert isinstance(await third.open(spec(2)), Resume)
+        assert [host.alive for host in (*hosts, bert)] == [True, False, True]
+    finally:
+        await pool.stop()
+
+
 async def test_nothing_is_left_after_stop(run_dir: Path) -> None:
     pool = HostPool(run_dir, TOKENIZER, terms=Terms(trusted=True))
     await pool.start()

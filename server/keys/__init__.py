@@ -1,0 +1,1 @@
+"""Who may ask the server for what: users, their keys, and what is kept of them."""

@@ -1,0 +1,1 @@
+"""How much of the server one key gets, and how much everybody together."""
