@@ -165,6 +165,7 @@ async def build(
     from vllm.entrypoints.launchers.app import build_app
 
     from server.api.health import router as health_routes
+    from server.api.page import mount_page
     from server.api.stage import Stage
     from server.constraints.generate import mount_generate
     from server.constraints.routes import mount_constraints
@@ -203,6 +204,7 @@ async def build(
     mount_constraints(app, admission)
     mount_generate(app)
     mount_traces(app, kept)
+    mount_page(app, engine.renderer.tokenizer)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
     keeper = ModKeeper(kept.archive, registry, check)

@@ -22,6 +22,7 @@ from mods.sdk.errors import ModError
 from server.api.errors import error_response
 from server.api.exit import Exit
 from server.api.model_string import split_model
+from server.api.page_paths import is_page
 from server.api.required_tools import hold_required_tools
 from server.api.shapes import Shape, has_shape, shape_of
 from server.api.upfront import Upfront
@@ -41,7 +42,7 @@ _ONLY_TEXT = ("/tokenize", "/count_tokens", "/render", "/derender")
 _CONSTRAINS = (b'"response_format"', b'"structured_outputs"', b'"tool_choice"', b'"format"')
 """What a body contains if it asks for a constraint."""
 
-_NOT_FOR_MODELS = ("/v1/mods", "/sdk", "/v1/ingest", "/logs")
+_NOT_FOR_MODELS = ("/v1/mods", "/sdk", "/v1/ingest", "/logs", "/pieces")
 """Beginnings of routes whose bodies name no mods to run, and may be large."""
 
 _OPEN = ("/health", "/healthz", "/ping")
@@ -124,6 +125,8 @@ class Entrance:
         In front of everything: vLLM itself guards only some of its routes.
         """
         if scope["type"] == "lifespan" or not self._keys or scope["path"] in _OPEN:
+            return True
+        if scope["type"] == "http" and is_page(scope["method"], scope["path"]):
             return True
         headers = Headers(scope=scope)
         given = headers.get("x-user-api-key") or headers.get("authorization", "")[len("Bearer ") :]

@@ -1,0 +1,3 @@
+export default function ModPage(_: { name?: string }) {
+  return <p>Soon</p>;
+}

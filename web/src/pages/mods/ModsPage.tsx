@@ -1,0 +1,3 @@
+export default function ModsPage(_: { name?: string }) {
+  return <p>Soon</p>;
+}

@@ -1,0 +1,3 @@
+export default function OverviewPage(_: { name?: string }) {
+  return <p>Soon</p>;
+}

@@ -1,0 +1,3 @@
+export default function PlaygroundPage(_: { name?: string }) {
+  return <p>Soon</p>;
+}
