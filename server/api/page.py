@@ -6,12 +6,13 @@ has addresses of its own (`/requests/…`); each is answered with the same `inde
 
 from __future__ import annotations
 
+import gzip
 import mimetypes
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.api.page_paths import ADDRESSES, ASSETS
@@ -67,19 +68,18 @@ def _routes(tokenizer: Any, built: Path) -> APIRouter:
     router = APIRouter(tags=["page"])
     assets = _assets(built)
 
-    async def index() -> Response:
-        if not (built / "index.html").is_file():
+    def index(request: Request) -> Response:
+        path = built / "index.html"
+        if not path.is_file():
             raise HTTPException(404, "the page is not built: run `npm ci && npm run build` in web/")
-        return FileResponse(built / "index.html", media_type="text/html", headers=_FRESH)
+        return _file(path, request, _FRESH)
 
-    async def asset(name: str, request: Request) -> Response:
+    def asset(name: str, request: Request) -> Response:
         path = assets.get(name)
         if path is None:
             raise HTTPException(404, f"the page has no file {name!r:.80}")
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
         # A name with a hash is of these very bytes for ever; an icon may change.
-        headers = _HASHED if path.suffix in (".js", ".css") else _FRESH
-        return FileResponse(path, media_type=kind, headers=headers)
+        return _file(path, request, _HASHED if path.suffix in (".js", ".css") else _FRESH)
 
     @router.post("/pieces")
     def pieces(given: Tokens) -> Pieces:
@@ -98,6 +98,22 @@ def _routes(tokenizer: Any, built: Path) -> APIRouter:
         response_model=None,
     )
     return router
+
+
+def _file(path: Path, request: Request, headers: dict[str, str]) -> Response:
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    headers = {**headers, "vary": "accept-encoding"}
+    plain, packed = _contents(path, path.stat().st_mtime_ns)
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(plain, media_type=kind, headers=headers)
+    return Response(packed, media_type=kind, headers={**headers, "content-encoding": "gzip"})
+
+
+@cache
+def _contents(path: Path, changed: int) -> tuple[bytes, bytes]:
+    """As it is, and compressed: once for each version of a file, all less than a megabyte."""
+    plain = path.read_bytes()
+    return plain, gzip.compress(plain, mtime=0)
 
 
 def _assets(built: Path) -> dict[str, Path]:

@@ -31,11 +31,22 @@ export async function says(words: string | RegExp): Promise<void> {
     const text = document.body.textContent ?? "";
     return typeof words === "string" ? text.includes(words) : words.test(text);
   };
-  for (let turn = 0; turn < 300; turn += 1) {
-    if (there()) return;
+  if (await until(there)) return;
+  throw new Error(`the page does not say ${words}; it says: ${document.body.textContent}`);
+}
+
+/** Waits until something is in the document. */
+export async function appears(selector: string): Promise<void> {
+  if (await until(() => document.querySelector(selector) !== null)) return;
+  throw new Error(`${selector} does not appear; there is: ${document.body.textContent}`);
+}
+
+async function until(there: () => boolean): Promise<boolean> {
+  for (let turn = 0; turn < 500; turn += 1) {
+    if (there()) return true;
     await act(() => new Promise((resolve) => setTimeout(resolve, 10)));
   }
-  throw new Error(`the page does not say ${words}; it says: ${document.body.textContent}`);
+  return false;
 }
 
 export function find<T extends Element>(selector: string, words = ""): T {

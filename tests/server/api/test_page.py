@@ -77,10 +77,16 @@ async def test_what_has_a_hash_in_its_name_is_kept_for_ever(tokenizer: Any) -> N
             assert ("immutable" in reply.headers["cache-control"]) == hashed
 
 
-async def test_an_index_that_has_not_changed_is_not_sent_again(tokenizer: Any) -> None:
+async def test_files_are_compressed_for_whom_can_read_that(tokenizer: Any) -> None:
     async with client(app_with(tokenizer)) as page:
-        first = await page.get("/")
-        assert first.headers["etag"]
+        name = next(path.name for path in (BUILT / "assets").glob("index-*.js"))
+        packed = await page.get(f"/assets/{name}", headers={"accept-encoding": "gzip"})
+        plain = await page.get(f"/assets/{name}", headers={"accept-encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.content == plain.content
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 2
+    assert packed.headers["vary"] == plain.headers["vary"] == "accept-encoding"
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ function useColumns(box: React.RefObject<HTMLDivElement | null>): number {
     const one = ruler.getBoundingClientRect().width / 100 || 8;
     ruler.remove();
     const observer = new ResizeObserver(() => {
-      const room = element.clientWidth - 28;
+      const room = element.clientWidth - 36;
       setColumns(Math.max(16, Math.floor(room / one)));
     });
     observer.observe(element);

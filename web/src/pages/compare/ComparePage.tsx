@@ -90,6 +90,7 @@ function Side({ aligned, side, at }: SideProps) {
   const id = diff[side];
   const pieces = side === "a" ? diff.tokens_a : diff.tokens_b;
   const [picked, setPicked] = useState(-1);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another difference, another token
   useEffect(() => setPicked(-1), [at]);
   const items = useMemo(
     () => pieces.map((piece, cell) => itemOf(piece, cell, texts)),

@@ -73,7 +73,7 @@ function Opened({ trace, onChange }: Props) {
           cells={cells}
           pieces={pieces}
           event={event}
-          onEvent={setEvent}
+          onEvent={show}
           selected={selected}
           onSelect={setSelected}
         />

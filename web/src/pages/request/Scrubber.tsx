@@ -16,16 +16,18 @@ export function Scrubber({ telling, event, onEvent }: Props) {
   const [playing, setPlaying] = useState(false);
   const place = useRef(event);
   place.current = event;
+  const latest = useRef(onEvent);
+  latest.current = onEvent;
 
   useEffect(() => {
     if (!playing) return;
     const timer = setInterval(() => {
       const next = following(telling, place.current, 1);
-      onEvent(next);
+      latest.current(next);
       if (next >= last) setPlaying(false);
     }, TICK_MS);
     return () => clearInterval(timer);
-  }, [playing, telling, last, onEvent]);
+  }, [playing, telling, last]);
 
   const play = () => {
     if (!playing && event >= last) onEvent(0);

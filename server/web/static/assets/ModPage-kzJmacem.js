@@ -1,1 +1,0 @@
-import{f as e}from"./index-DEL9S-Pz.js";var t=e();function n(e){return(0,t.jsx)(`p`,{children:`Soon`})}export{n as default};
