@@ -261,6 +261,11 @@ describe("what is sent", () => {
     );
   });
 
+  it("never has the key itself in what is copied", () => {
+    expect(asCurl({}, "http://here", true)).toContain('"authorization: Bearer $CONCORDANCE_KEY"');
+    expect(asPython({}, "http://here", true)).toContain('api_key=os.environ["CONCORDANCE_KEY"]');
+  });
+
   it("has a constraint as each route takes it", () => {
     expect(fieldsOf({ kind: "choice", text: "a\nb\n" })).toEqual({
       structured_outputs: { choice: ["a", "b"] },

@@ -73,6 +73,7 @@ async def test_what_has_a_hash_in_its_name_is_kept_for_ever(tokenizer: Any) -> N
             assert reply.status_code == 200
             assert reply.content == path.read_bytes()
             assert reply.headers["x-content-type-options"] == "nosniff"
+            assert reply.headers["content-type"] != "application/octet-stream"
             hashed = path.suffix in (".js", ".css")
             assert ("immutable" in reply.headers["cache-control"]) == hashed
 

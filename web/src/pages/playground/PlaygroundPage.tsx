@@ -2,6 +2,7 @@
 
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import type { Message } from "../../api/chat.ts";
+import { key } from "../../api/key.ts";
 import { useLocation } from "../../app/location.ts";
 import { Copy } from "../../parts/Copy.tsx";
 import { namesOf } from "../request/ReplayPanel.tsx";
@@ -161,8 +162,8 @@ function Elsewhere({
   }
   return (
     <>
-      <Copy text={asCurl(body, location.origin)} words="Copy as curl" />
-      <Copy text={asPython(body, location.origin)} words="Copy as Python" />
+      <Copy text={asCurl(body, location.origin, key() !== "")} words="Copy as curl" />
+      <Copy text={asPython(body, location.origin, key() !== "")} words="Copy as Python" />
     </>
   );
 }

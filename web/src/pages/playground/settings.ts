@@ -57,10 +57,12 @@ function number(name: string, typed: string): Record<string, number> {
   return typed.trim() === "" || Number.isNaN(value) ? {} : { [name]: value };
 }
 
-/** For a shell. Quotes in the body end the shell's own and come back. */
-export function asCurl(body: object, origin: string): string {
+/** For a shell. Quotes in the body end the shell's own and come back. A key is never copied: the
+ * shell is to have it, as `CONCORDANCE_KEY`. */
+export function asCurl(body: object, origin: string, locked = false): string {
   const told = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
-  return `curl ${origin}/v1/chat/completions -H 'content-type: application/json' -d '${told}'`;
+  const key = locked ? ' -H "authorization: Bearer $CONCORDANCE_KEY"' : "";
+  return `curl ${origin}/v1/chat/completions${key} -H 'content-type: application/json' -d '${told}'`;
 }
 
 const OPENAI = [
@@ -74,15 +76,17 @@ const OPENAI = [
 ];
 
 /** For the `openai` package, which takes what OpenAI does not know in `extra_body`. */
-export function asPython(body: Record<string, unknown>, origin: string): string {
+export function asPython(body: Record<string, unknown>, origin: string, locked = false): string {
   const known = Object.entries(body).filter(([name]) => OPENAI.includes(name));
   const more = Object.entries(body).filter(([name]) => !OPENAI.includes(name));
   const lines = known.map(([name, value]) => `    ${name}=${python(value)},`);
   if (more.length) lines.push(`    extra_body=${python(Object.fromEntries(more))},`);
+  const key = locked ? 'os.environ["CONCORDANCE_KEY"]' : '"none"';
   return [
+    ...(locked ? ["import os", ""] : []),
     "from openai import OpenAI",
     "",
-    `client = OpenAI(base_url="${origin}/v1", api_key="none")`,
+    `client = OpenAI(base_url="${origin}/v1", api_key=${key})`,
     "answer = client.chat.completions.create(",
     ...lines,
     ")",
