@@ -33,6 +33,9 @@ it("a trace of ten thousand tokens is told, laid out, and cut into lines", () =>
   const items = itemsOf(cells, { erased: false, prompt: false });
   const lines = linesOf(items, 100);
   console.info(`10,000 tokens laid out in ${(performance.now() - start).toFixed(1)} ms`);
+  const again = performance.now();
+  linesOf(itemsOf(cells, { erased: false, prompt: false }, 15_000), 100);
+  console.info(`and again, while scrubbing, in ${(performance.now() - again).toFixed(1)} ms`);
   expect(telling.events).toHaveLength(3 * SIZE + 2);
   expect(items).toHaveLength(SIZE);
   expect(lines.length).toBeLessThan(SIZE / 5);

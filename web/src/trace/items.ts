@@ -42,10 +42,17 @@ function foldOf(cell: Cell, state: string, folding: Folding): "erased" | "prompt
   return state === "gone" && folding.erased ? "erased" : null;
 }
 
+/** A cell always makes the same item, so scrubbing through many tokens measures none again. */
+const made = new WeakMap<Cell, Item>();
+
 function tokenItem(cell: Cell, index: number): Item {
+  const known = made.get(cell);
+  if (known?.cell === index) return known;
   const { shown, ends } = display(cell.text);
   const width = columnsOf(shown) + 1;
-  return { cell: index, count: 1, kind: "token", shown, width, ends };
+  const item: Item = { cell: index, count: 1, kind: "token", shown, width, ends };
+  made.set(cell, item);
+  return item;
 }
 
 function foldItem(kind: "erased" | "prompt", cell: number, count: number): Item {

@@ -1,5 +1,5 @@
 const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/CodeEditor-BASYYL9u.js","assets/jsx-runtime-Am8b9ysO.js"])))=>i.map(i=>d[i]);
-import{n as e,t}from"./jsx-runtime-Am8b9ysO.js";import{a as n,i as r,n as i,r as a,t as o}from"./mods-Cl3S97qN.js";import{t as s}from"./load-BSxSk00F.js";import{I as c,P as l,a as u,d,h as f,m as p,p as m,t as h}from"./index-Cf-cuL2Q.js";import{n as g}from"./layout-DH8qdfQC.js";var _=e(),v={name:``,entrypoint:``,files:{"my_mod.py":`from mods.sdk import Sampled, mod
+import{n as e,t}from"./jsx-runtime-Am8b9ysO.js";import{a as n,i as r,n as i,r as a,t as o}from"./mods-BzEyrEJ4.js";import{t as s}from"./load-CHyoTicf.js";import{I as c,P as l,a as u,d,h as f,m as p,p as m,t as h}from"./index-D7xbD65o.js";import{n as g}from"./layout-DH8qdfQC.js";var _=e(),v={name:``,entrypoint:``,files:{"my_mod.py":`from mods.sdk import Sampled, mod
 
 
 @mod
