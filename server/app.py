@@ -193,6 +193,7 @@ async def build(
     from vllm.entrypoints.launchers.app import build_app
 
     from server.api.entrance import Entrance
+    from server.api.page import mount_page
     from server.api.stage import Stage
     from server.engine.assembly import mod_engine
     from server.mods.caller import caller_of
@@ -218,6 +219,7 @@ async def build(
     if settings.mods is not None:
         await registry.load_folder(settings.mods, check)
     mount(app, admission, kept)
+    mount_page(app, engine.renderer.tokenizer)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
     keeper = ModKeeper(kept.archive, registry, check)

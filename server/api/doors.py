@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from starlette.routing import BaseRoute
 
+from server.api.page_paths import ADDRESSES, ASSETS
 from server.keys.key import Scope
 
 Needed = frozenset[Scope]
@@ -21,8 +22,9 @@ _MODS: Final[tuple[Scope, ...]] = ("mods",)
 _TRACES: Final[tuple[Scope, ...]] = ("traces",)
 _ADMIN: Final[tuple[Scope, ...]] = ("admin",)
 
-UNLOCKED = ("/health", "/healthz", "/ping")
-"""What answers without a key: nothing but whether the server lives."""
+UNLOCKED = ("/health", "/healthz", "/ping", *ADDRESSES, f"{ASSETS}{{name}}")
+"""What answers without a key: whether the server lives, and the page's own files, which hold no
+secrets: whoever has a key must be able to enter it."""
 
 NEEDED: Mapping[str, Sequence[Scope]] = {
     **dict.fromkeys(("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"), _ANY),
@@ -47,6 +49,7 @@ NEEDED: Mapping[str, Sequence[Scope]] = {
             "/generative_scoring",
             "/tokenize",
             "/detokenize",
+            "/pieces",
             "/generate",
             "/generate/stream",
             "/validate_constraints",

@@ -40,7 +40,7 @@ _ONLY_TEXT = ("/tokenize", "/count_tokens", "/render", "/derender")
 _CONSTRAINS = (b'"response_format"', b'"structured_outputs"', b'"tool_choice"', b'"format"')
 """What a body contains if it asks for a constraint."""
 
-_NOT_FOR_MODELS = ("/v1/mods", "/sdk", "/v1/ingest", "/logs")
+_NOT_FOR_MODELS = ("/v1/mods", "/sdk", "/v1/ingest", "/logs", "/pieces")
 """Beginnings of routes whose bodies name no mods to run, and may be large."""
 
 

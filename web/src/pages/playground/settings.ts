@@ -1,0 +1,107 @@
+/** What the playground sends, and the same as a person would send it from elsewhere. */
+
+import type { Message } from "../../api/chat.ts";
+import { fieldsOf, type Typed } from "../../api/constraints.ts";
+
+/** Numbers as they are typed: empty is the server's default. */
+export interface Settings {
+  model: string;
+  mods: string[];
+  system: string;
+  temperature: string;
+  topP: string;
+  maxTokens: string;
+  seed: string;
+  full: boolean;
+  constraint: Typed;
+}
+
+export const DEFAULTS: Settings = {
+  model: "",
+  mods: [],
+  system: "",
+  temperature: "",
+  topP: "",
+  maxTokens: "256",
+  seed: "",
+  full: true,
+  constraint: { kind: "none", text: "" },
+};
+
+/** The body of a chat completion. Raises `SyntaxError` for a schema that is no JSON. */
+export function bodyOf(
+  settings: Settings,
+  said: Message[],
+  stream: boolean,
+): Record<string, unknown> {
+  const system: Message[] = settings.system.trim()
+    ? [{ role: "system", content: settings.system }]
+    : [];
+  return {
+    model: settings.model,
+    ...(settings.mods.length ? { mods: settings.mods } : {}),
+    messages: [...system, ...said],
+    ...number("temperature", settings.temperature),
+    ...number("top_p", settings.topP),
+    ...number("max_tokens", settings.maxTokens),
+    ...number("seed", settings.seed),
+    ...fieldsOf(settings.constraint),
+    ...(settings.full ? { trace: "full" } : {}),
+    ...(stream ? { stream: true, stream_options: { include_usage: true } } : {}),
+    ...(stream && settings.mods.length ? { stream_removed: true } : {}),
+  };
+}
+
+function number(name: string, typed: string): Record<string, number> {
+  const value = Number(typed);
+  return typed.trim() === "" || Number.isNaN(value) ? {} : { [name]: value };
+}
+
+/** For a shell. Quotes in the body end the shell's own and come back. A key is never copied: the
+ * shell is to have it, as `CONCORDANCE_KEY`. */
+export function asCurl(body: object, origin: string, locked = false): string {
+  const told = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
+  const key = locked ? ' -H "authorization: Bearer $CONCORDANCE_KEY"' : "";
+  return `curl ${origin}/v1/chat/completions${key} -H 'content-type: application/json' -d '${told}'`;
+}
+
+const OPENAI = [
+  "model",
+  "messages",
+  "temperature",
+  "top_p",
+  "max_tokens",
+  "seed",
+  "response_format",
+];
+
+/** For the `openai` package, which takes what OpenAI does not know in `extra_body`. */
+export function asPython(body: Record<string, unknown>, origin: string, locked = false): string {
+  const known = Object.entries(body).filter(([name]) => OPENAI.includes(name));
+  const more = Object.entries(body).filter(([name]) => !OPENAI.includes(name));
+  const lines = known.map(([name, value]) => `    ${name}=${python(value)},`);
+  if (more.length) lines.push(`    extra_body=${python(Object.fromEntries(more))},`);
+  const key = locked ? 'os.environ["CONCORDANCE_KEY"]' : '"none"';
+  return [
+    ...(locked ? ["import os", ""] : []),
+    "from openai import OpenAI",
+    "",
+    `client = OpenAI(base_url="${origin}/v1", api_key=${key})`,
+    "answer = client.chat.completions.create(",
+    ...lines,
+    ")",
+    "print(answer.choices[0].message.content)",
+  ].join("\n");
+}
+
+/** A value as Python writes it. */
+export function python(value: unknown): string {
+  if (value === null || value === undefined) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
+  if (typeof value === "object") {
+    const items = Object.entries(value).map(([name, each]) => `${python(name)}: ${python(each)}`);
+    return `{${items.join(", ")}}`;
+  }
+  return JSON.stringify(value);
+}

@@ -1,0 +1,87 @@
+/** What happened, in order: events, and under each what mods answered, printed and got wrong. */
+
+import type { Action, Failure, ModLog, Note, Trace } from "../api/logs.ts";
+import type { Telling, Told } from "./telling.ts";
+
+export type Row =
+  | { kind: "event"; event: number; told: Told; calls: number; micros: number | null }
+  | { kind: "action"; event: number; action: Action; micros: number | null }
+  | { kind: "log"; event: number; log: ModLog }
+  | { kind: "failure"; event: number; failure: Failure; mod: string }
+  | { kind: "note"; event: number; note: Note };
+
+/** everything: the events, too, in which no mod did anything. */
+export function timelineOf(trace: Trace, telling: Telling, everything: boolean): Row[] {
+  const { calls } = trace;
+  const eventOf = (call: number | null | undefined, step?: number | null) =>
+    call === null || call === undefined
+      ? eventOfStep(telling, step ?? null)
+      : (calls.events?.[call] ?? 0);
+  const microsOf = (call: number | null | undefined) =>
+    call === null || call === undefined ? null : (calls.micros?.[call] ?? null);
+  const under = new Map<number, Row[]>();
+  const put = (row: Row) => {
+    const rows = under.get(row.event);
+    if (rows) rows.push(row);
+    else under.set(row.event, [row]);
+  };
+  for (const log of trace.mod_logs) {
+    put({ kind: "log", event: eventOf(log.mod_call_sequence), log });
+  }
+  for (const action of trace.actions) {
+    const event = eventOf(action.mod_call_sequence, action.step);
+    put({ kind: "action", event, action, micros: microsOf(action.mod_call_sequence) });
+  }
+  for (const failure of trace.failures) {
+    const mod = trace.request.mods?.[calls.mods?.[failure.call] ?? -1]?.name ?? "";
+    put({ kind: "failure", event: eventOf(failure.call), failure, mod });
+  }
+  for (const note of trace.notes) {
+    put({ kind: "note", event: eventOfStep(telling, note.step), note });
+  }
+  return everything
+    ? telling.events.flatMap((told, event) => [
+        eventRow(trace, told, event),
+        ...(under.get(event) ?? []),
+      ])
+    : [...under.entries()].sort(([a], [b]) => a - b).flatMap(([, rows]) => rows);
+}
+
+/** Rows at which a person wants to stop: what mods did and what went wrong. */
+export function stops(rows: readonly Row[]): number[] {
+  return rows.flatMap((row, index) =>
+    row.kind === "action" || row.kind === "failure" ? [index] : [],
+  );
+}
+
+/** The number of the event with which a round begins; the last event where there is none. */
+export function eventOfStep(telling: Telling, step: number | null): number {
+  if (step === null) return Math.max(0, telling.events.length - 1);
+  const found = telling.events.findIndex(
+    (event) => event.type === "ForwardPass" && event.step === step,
+  );
+  return found < 0 ? Math.max(0, telling.events.length - 1) : found;
+}
+
+function eventRow(trace: Trace, told: Told, event: number): Row {
+  const found = callsOf(trace).get(event);
+  return { kind: "event", event, told, calls: found?.calls ?? 0, micros: found?.micros ?? null };
+}
+
+const counted = new WeakMap<Trace, Map<number, { calls: number; micros: number }>>();
+
+/** How many calls each event had, and their microseconds together. */
+function callsOf(trace: Trace): Map<number, { calls: number; micros: number }> {
+  let sums = counted.get(trace);
+  if (!sums) {
+    sums = new Map();
+    for (const [call, event] of (trace.calls.events ?? []).entries()) {
+      const sum = sums.get(event) ?? { calls: 0, micros: 0 };
+      sum.calls += 1;
+      sum.micros += trace.calls.micros?.[call] ?? 0;
+      sums.set(event, sum);
+    }
+    counted.set(trace, sums);
+  }
+  return sums;
+}
