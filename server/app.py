@@ -193,7 +193,6 @@ async def build(
     from vllm.entrypoints.launchers.app import build_app
 
     from server.api.entrance import Entrance
-    from server.api.page import mount_page
     from server.api.stage import Stage
     from server.engine.assembly import mod_engine
     from server.mods.caller import caller_of
@@ -218,8 +217,7 @@ async def build(
     await registry.load_library(check)
     if settings.mods is not None:
         await registry.load_folder(settings.mods, check)
-    mount(app, admission, kept)
-    mount_page(app, engine.renderer.tokenizer)
+    mount(app, admission, kept, engine.renderer.tokenizer)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
     keeper = ModKeeper(kept.archive, registry, check)
@@ -240,9 +238,10 @@ async def build(
     return gate_of(app, entrance, settings, options, book, guard)
 
 
-def mount(app: Any, admission: Any, kept: Any) -> None:
-    """Our routes beside vLLM's. admission: of constraints. kept: traces."""
+def mount(app: Any, admission: Any, kept: Any, tokenizer: Any) -> None:
+    """Our routes beside vLLM's. admission: of constraints. kept: traces. tokenizer: the model's."""
     from server.api.health import router as health_routes
+    from server.api.page import mount_page
     from server.constraints.generate import mount_generate
     from server.constraints.routes import mount_constraints
     from server.keys.routes import router as key_routes
@@ -258,6 +257,7 @@ def mount(app: Any, admission: Any, kept: Any) -> None:
     mount_constraints(app, admission)
     mount_generate(app)
     mount_traces(app, kept)
+    mount_page(app, tokenizer)
 
 
 def gate_of(

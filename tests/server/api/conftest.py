@@ -36,5 +36,5 @@ def whole_app() -> Any:
     tasks: Any = ("generate", "render")
     config: Any = model
     app = build_app(options, tasks, config)
-    mount(app, None, None)
+    mount(app, None, None, None)
     return app
