@@ -7,6 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 _NEVER = float("-inf")
+_CEILINGS = np.where(
+    np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"),
+    np.float32("inf"),
+    np.float32("-inf"),
+)
+"""By one byte of a mask, the highest that the logits of its eight tokens may be: [256, 8]."""
 
 
 def lay(
@@ -26,13 +32,10 @@ def lay(
 
 
 def _lay_row(row: NDArray[np.float32], mask: NDArray[np.int32], fallback: int) -> None:
-    """On the CPU: a gather and a fill cost a tenth of PyTorch's masked operations."""
-    bits = np.unpackbits(mask.view(np.uint8), bitorder="little")[: row.shape[0]]
-    allowed = np.flatnonzero(bits)
-    kept = row[allowed]
-    row.fill(_NEVER)
-    row[allowed] = kept
-    if not allowed.size or kept.max() == _NEVER:
+    """On the CPU: a look-up of eight tokens' ceilings at a time, then one minimum over the row."""
+    ceilings = _CEILINGS.take(mask.view(np.uint8), axis=0).reshape(-1)[: row.shape[0]]
+    np.minimum(row, ceilings, out=row)
+    if row.max() == _NEVER:
         row[fallback] = 0.0
 
 

@@ -264,6 +264,8 @@ class Session:
 
     def _floor(self, step: Next) -> int:
         """How many tokens nobody may take back any more."""
+        if self._local is not None and not self._follows:
+            return len(self._answer.tokens)
         floor = self._call.host.floor(self._spec.session)
         if isinstance(step, Resume) and step.quiet and step.reach is not None:
             return max(floor, len(self._answer.tokens) - step.reach)

@@ -32,10 +32,13 @@ from mods.sdk.errors import ConstraintError
 __all__ = ["Grammar", "Options", "compile_constraint"]
 
 
-def compile_constraint(constraint: Constraint, options: Options | None = None) -> Grammar:
+def compile_constraint(
+    constraint: Constraint, options: Options | None = None, *, surely_read: bool = False
+) -> Grammar:
     """The constraint's grammar. Raises `ConstraintError`.
 
     What needs a vocabulary is not known yet: special tokens, and whether any text is possible.
+    surely_read: llguidance is known to read what comes out, and is not made to do so here.
     """
     options = options or Options()
     check_size(constraint)
@@ -47,7 +50,7 @@ def compile_constraint(constraint: Constraint, options: Options | None = None) -
         groups.append(tuple(range(len(ways), len(ways) + len(clause))))
         ways += clause
     texts = tuple(_text(way, options) for way in ways)
-    if not reader.specials:  # They are known only with a vocabulary.
+    if not reader.specials and not surely_read:  # They are known only with a vocabulary.
         for way, text in zip(ways, texts, strict=True):
             _check_text(way, text, options)
     return Grammar(

@@ -20,7 +20,7 @@ from jsonschema._types import is_integer as is_plain_integer
 from referencing import Registry
 
 from mods.runtime.grammar.formats import FORMATS
-from mods.runtime.grammar.schema_keywords import each_schema
+from mods.runtime.grammar.schema_keywords import every_schema
 
 MOST_FAULTS = 20
 """Told of one text."""
@@ -122,7 +122,8 @@ def _found(pattern: str, text: str) -> bool:
 def _in_new_words(schema: Any) -> Any:
     """Older spellings that llguidance reads in any draft, as draft 2020-12 spells them."""
     own = deepcopy(schema)
-    each_schema(own, _in_new_words_here)
+    for one in every_schema(own):
+        _in_new_words_here(one)
     return own
 
 

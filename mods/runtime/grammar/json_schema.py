@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urljoin
 
@@ -21,8 +22,8 @@ from mods.runtime.grammar.schema_keywords import (
     Schema,
     check_dialect,
     check_keywords,
-    each_schema,
-    forbids_nothing,
+    every_schema,
+    silent_keywords,
     subschemas,
 )
 from mods.sdk.errors import ConstraintError
@@ -58,15 +59,29 @@ def prepared(schema: Schema, options: Options) -> tuple[Schema, list[str]]:
         return schema, []
     check_dialect(schema)
     warnings = _Reader(schema).read()
-    own = deepcopy(schema)
-    each_schema(own, _drop_what_says_nothing)
-    return closed(own) if options.disable_additional_properties else own, warnings
+    if any(silent_keywords(one) for one in every_schema(schema)):
+        schema = _without_silent_keywords(schema)
+    return closed(schema) if options.disable_additional_properties else schema, warnings
 
 
 def closed(schema: dict[str, Any]) -> dict[str, Any]:
     """A copy in which objects hold only the properties that are named, where it says nothing."""
     own = deepcopy(schema)
-    each_schema(own, _close)
+    for one in every_schema(own):
+        if "additionalProperties" not in one and (
+            isinstance(one.get("properties"), dict)
+            or isinstance(one.get("patternProperties"), dict)
+        ):
+            one["additionalProperties"] = False
+    return own
+
+
+def _without_silent_keywords(schema: dict[str, Any]) -> dict[str, Any]:
+    """A copy that llguidance reads too."""
+    own = deepcopy(schema)
+    for one in every_schema(own):
+        for key in silent_keywords(one):
+            del one[key]
     return own
 
 
@@ -75,11 +90,11 @@ def grammar_text(schema: Schema, options: Options) -> str:
 
     Gaps are closed where llguidance can read what closes them.
     """
-    plain = _grammar_text(schema, options)
-    if not isinstance(schema, dict):
-        return plain
-    exact = _grammar_text(without_gaps(schema), options)
-    return exact if exact == plain or validation_error(exact) is None else plain
+    exact = without_gaps(schema) if isinstance(schema, dict) else schema
+    text = _grammar_text(exact, options)
+    if exact is schema or validation_error(text) is None:
+        return text
+    return _grammar_text(schema, options)
 
 
 def _grammar_text(schema: Schema, options: Options) -> str:
@@ -111,7 +126,10 @@ def joined(texts: Sequence[str], keyword: str) -> str | None:
         return None
     for number, schema in enumerate(schemas):
         schema.pop("$schema", None)
-        each_schema(schema, _moved(f"#/{keyword}/{number}"))
+        for one in every_schema(schema):
+            reference = one.get("$ref")
+            if isinstance(reference, str) and reference.startswith("#"):
+                one["$ref"] = f"#/{keyword}/{number}{reference[1:]}"
     whole: dict[str, Any] = {keyword: schemas}
     if directions[0] is not None:
         whole["x-guidance"] = directions[0]
@@ -145,7 +163,10 @@ class _Reader:
         self._seen: set[int] = set()
         self._warnings: list[str] = []
         self._waiting: list[tuple[str, Any]] = [("#", root)]
-        self._names = _names_in(root)
+
+    @cached_property
+    def _names(self) -> dict[str, Any]:
+        return _names_in(self._root)
 
     def read(self) -> list[str]:
         while self._waiting:
@@ -201,40 +222,13 @@ def _names_in(root: dict[str, Any]) -> dict[str, Any]:
     """Schemas by `#anchor` and by absolute `$id`."""
     base = str(root.get("$id", ""))
     names: dict[str, Any] = {base: root} if base else {}
-    waiting: list[Any] = [root]
-    while waiting:
-        schema = waiting.pop()
-        if not isinstance(schema, dict):
-            continue
+    for schema in every_schema(root):
         if isinstance(schema.get("$anchor"), str):
             names["#" + schema["$anchor"]] = schema
         for key in ("$id", "id"):
             if isinstance(schema.get(key), str):
                 names[urljoin(base, schema[key]).rstrip("#")] = schema
-        waiting += [inner for _, inner in subschemas(schema)]
     return names
-
-
-def _drop_what_says_nothing(schema: dict[str, Any]) -> None:
-    for key in [key for key, value in schema.items() if forbids_nothing(key, value)]:
-        del schema[key]
-
-
-def _close(schema: dict[str, Any]) -> None:
-    if "additionalProperties" not in schema and (
-        isinstance(schema.get("properties"), dict)
-        or isinstance(schema.get("patternProperties"), dict)
-    ):
-        schema["additionalProperties"] = False
-
-
-def _moved(to: str) -> Callable[[dict[str, Any]], None]:
-    def change(schema: dict[str, Any]) -> None:
-        reference = schema.get("$ref")
-        if isinstance(reference, str) and reference.startswith("#"):
-            schema["$ref"] = to + reference[1:]
-
-    return change
 
 
 def _pointer(place: str, path: Sequence[str | int]) -> str:

@@ -62,7 +62,7 @@ def _is_short(text: str) -> bool:
 
 def _is_writable(text: str) -> bool:
     """Whether it has no half characters, which no token spells."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    return text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _plain(schema: Any, depth: int, left: list[int]) -> bool:

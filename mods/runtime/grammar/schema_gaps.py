@@ -11,7 +11,7 @@ import re
 from copy import deepcopy
 from typing import Any
 
-from mods.runtime.grammar.schema_keywords import each_schema
+from mods.runtime.grammar.schema_keywords import every_schema
 
 _MOST_LETTERS = 4000
 """Of the names of one object's properties, above which they are not written as a pattern."""
@@ -21,29 +21,40 @@ _REAL_DAY = f"^(?:[0-9]{{4}}-(?:0[13-9]|1[0-2]|02-(?:[01]|2[0-8]))|{_LEAP_YEAR}-
 
 
 def without_gaps(schema: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the schema that says the same and leaves nothing open."""
+    """A schema that says the same and leaves nothing open: the same one if it is without gaps."""
+    if not any(_leaves_keys_open(one) or _names_days(one) for one in every_schema(schema)):
+        return schema
     own = deepcopy(schema)
-    each_schema(own, _spell_out_keys)
-    each_schema(own, _real_days)
+    for one in every_schema(own):
+        if _leaves_keys_open(one):
+            _spell_out_keys(one)
+        if _names_days(one):
+            _real_days(one)
     return own
+
+
+def _leaves_keys_open(schema: dict[str, Any]) -> bool:
+    named = schema.get("properties")
+    if not named or not isinstance(named, dict):
+        return False
+    if schema.get("additionalProperties", True) is False or "patternProperties" in schema:
+        return False
+    return sum(map(len, named)) <= _MOST_LETTERS
+
+
+def _names_days(schema: dict[str, Any]) -> bool:
+    return schema.get("format") in ("date", "date-time")
 
 
 def _spell_out_keys(schema: dict[str, Any]) -> None:
     """Let the other keys match a pattern: those are compared as text, without escapes."""
-    named = schema.get("properties")
-    others = schema.get("additionalProperties", True)
-    if not named or not isinstance(named, dict) or others is False:
-        return
-    if "patternProperties" in schema or sum(map(len, named)) > _MOST_LETTERS:
-        return
+    named, others = schema["properties"], schema.get("additionalProperties", True)
     pattern = "" if others is True or others == {} else f"^(?:{none_of(list(named))})$"
     schema["patternProperties"] = {pattern: others}
     schema["additionalProperties"] = False
 
 
 def _real_days(schema: dict[str, Any]) -> None:
-    if schema.get("format") not in ("date", "date-time"):
-        return
     if "pattern" not in schema:
         schema["pattern"] = _REAL_DAY
     elif isinstance(schema.get("allOf", []), list):

@@ -8,7 +8,7 @@ change which values are valid, and that a mask would not enforce, is refused by 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from mods.runtime.grammar.limits import MAX_COUNT
@@ -119,6 +119,8 @@ _MEANINGLESS: dict[str, tuple[Any, ...]] = {
 _UNREAD = ("$dynamicAnchor", "$recursiveAnchor", "$vocabulary")
 """Remarks that llguidance will not see: what they are for is refused."""
 
+_SOMETIMES = frozenset((*_MEANINGLESS, *_UNREAD))
+
 FORMATS = frozenset(
     {
         "date-time",
@@ -152,30 +154,38 @@ _SINGLE = (
     "then",
     "else",
 )
+_HOLDING = frozenset((*_BY_NAME, *_LISTED, *_SINGLE))
 DEFINITIONS = ("$defs", "definitions")
 
 
-def subschemas(schema: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+def subschemas(schema: dict[str, Any]) -> list[tuple[tuple[str | int, ...], Any]]:
     """Each schema directly inside, with its path from here."""
-    for key in _BY_NAME:
-        if isinstance(schema.get(key), dict):
-            yield from (((key, name), inner) for name, inner in schema[key].items())
-    for key in (*_LISTED, *_SINGLE):
-        inner = schema.get(key)
-        if isinstance(inner, list):
-            yield from (((key, number), one) for number, one in enumerate(inner))
+    found: list[tuple[tuple[str | int, ...], Any]] = []
+    for key in [key for key in schema if key in _HOLDING]:
+        inner = schema[key]
+        if key in _BY_NAME:
+            if isinstance(inner, dict):
+                found += [((key, name), one) for name, one in inner.items()]
+        elif isinstance(inner, list):
+            found += [((key, number), one) for number, one in enumerate(inner)]
         elif key in _SINGLE and isinstance(inner, (dict, bool)):
-            yield (key,), inner
+            found.append(((key,), inner))
+    return found
 
 
-def each_schema(schema: Any, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change every schema inside, and the schema itself, in place."""
+def every_schema(schema: Any) -> Iterator[dict[str, Any]]:
+    """The schema and every schema inside that is an object. What comes may be changed."""
     waiting = [schema]
     while waiting:
         here = waiting.pop()
         if isinstance(here, dict):
             waiting += [inner for _, inner in subschemas(here)]
-            change(here)
+            yield here
+
+
+def silent_keywords(schema: dict[str, Any]) -> list[str]:
+    """The keywords that are refused elsewhere, and may be left out here: they say nothing."""
+    return [key for key in schema if key in _SOMETIMES and forbids_nothing(key, schema[key])]
 
 
 def forbids_nothing(key: str, value: Any) -> bool:
