@@ -77,6 +77,7 @@ export function Editor({ mod, begin, templates }: Props) {
       <p className="path">
         <Link href="/mods">Mods</Link> / {mod?.name ?? "a new one"}
       </p>
+      <h1>{mod?.name ?? "A new mod"}</h1>
       <div className="row tools">
         <label>
           <span>Name</span>
