@@ -82,7 +82,7 @@ class Window:
 
 
 @contextmanager
-def window(browser: Browser, live: Live, **looks: Any) -> Iterator[Window]:
+def opened(browser: Browser, live: Live, **looks: Any) -> Iterator[Window]:
     """A fresh tab, without what another has stored. Fails if it did anything wrong."""
     context = browser.new_context(
         **{"viewport": {"width": 1280, "height": 860}, **looks}, locale="en-GB"

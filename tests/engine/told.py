@@ -62,7 +62,7 @@ def page_injects(event, actions, tokenizer):
 
 
 @dataclass(frozen=True)
-class Asked:
+class Stored:
     """Ids of stored requests."""
 
     plain: str
@@ -72,20 +72,20 @@ class Asked:
     hostile: str
 
 
-def ask_all(live: Live) -> Asked:
+def store_all(live: Live) -> Stored:
     """One of each kind, and wait until all can be read back."""
     for source in (GREETS, RETHINKS, BREAKS, INJECTS):
         live.upload(source)
-    asked = Asked(
+    stored = Stored(
         plain=ask(live, QUESTION),
         greeted=ask(live, QUESTION, "page_greets"),
         rethought=ask(live, QUESTION, "page_greets", "page_rethinks"),
         failed=ask(live, QUESTION, "page_breaks"),
         hostile=ask(live, f"Say {HOSTILE}", "page_injects"),
     )
-    for request_id in vars(asked).values():
+    for request_id in vars(stored).values():
         wait_for(live, request_id)
-    return asked
+    return stored
 
 
 def ask(live: Live, text: str, *mods: str) -> str:
