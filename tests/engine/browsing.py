@@ -91,6 +91,6 @@ def opened(browser: Browser, live: Live, **looks: Any) -> Iterator[Window]:
     try:
         shown = Window(context.new_page(), live)
         yield shown
-        assert shown.wrong == []
+        assert not shown.wrong, "\n".join(shown.wrong)
     finally:
         context.close()

@@ -145,7 +145,7 @@ def test_a_token_that_is_pointed_at_shows_what_else_could_have_come(
 
 def test_tokens_are_coloured_by_how_likely_they_were(window: Window, stored: Stored) -> None:
     page = window.page
-    window.go(f"/requests/{stored.plain}")
+    window.go(f"/requests/{stored.rethought}")
     for colouring in ("probability", "entropy", "margin", "latency"):
         page.get_by_label("Colours").select_option(colouring)
         expect(page.get_by_label(STRIP, exact=True).locator("[class*=heat-]").first).to_be_visible()
