@@ -47,7 +47,7 @@ def test_a_slow_answer_is_called_slow_and_can_be_asked_for_again(
 ) -> None:
     page = window.page
     waiting: list[Route] = []
-    page.route(LISTING, waiting.append)
+    page.route(LISTING, lambda route: waiting.append(route))
     window.go("/requests")
     expect(page.get_by_role("status")).to_contain_text("This takes longer than usual")
     page.unroute(LISTING)

@@ -75,7 +75,7 @@ class Stored:
 def store_all(live: Live) -> Stored:
     """One of each kind, and wait until all can be read back."""
     for source in (GREETS, RETHINKS, BREAKS, INJECTS):
-        live.upload(source)
+        live.upload(source.lstrip())
     stored = Stored(
         plain=ask(live, QUESTION),
         greeted=ask(live, QUESTION, "page_greets"),

@@ -441,7 +441,8 @@ describe("the overview", () => {
 
   it("fills hours in which nothing was asked", () => {
     const requests = [span("2026-03-01T10:00:00Z", 5), span("2026-03-01T13:00:00Z", 1)];
-    const spans = filled({ requests } as never, 1);
+    const now = Date.parse("2026-03-01T13:30:00Z");
+    const spans = filled({ requests, since: "2026-03-01T10:00:00Z" } as never, 1, now);
     expect(spans.map((each) => each.requests)).toEqual([5, 0, 0, 1]);
   });
 

@@ -17,14 +17,15 @@ interface Props {
 }
 
 export function Editor({ mod, begin, templates }: Props) {
-  const [draft, setDraft] = useState(begin);
-  const [file, setFile] = useState(Object.keys(begin.files)[0] ?? "");
+  const [first] = useState(begin);
+  const [draft, setDraft] = useState(first);
+  const [file, setFile] = useState(Object.keys(first.files)[0] ?? "");
   const [error, setError] = useState<ApiError | null>(null);
   const [failed, setFailed] = useState("");
   const [saved, setSaved] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const paths = Object.keys(draft.files);
-  const changed = draft !== begin && saved === null;
+  const changed = draft !== first && saved === null;
   useUnsaved(changed);
   const faults = useMemo(() => {
     const files = Object.keys(draft.files);

@@ -8,6 +8,9 @@ export const SPANS: Record<string, { hours: number; step: number }> = {
   month: { hours: 720, step: 24 },
 };
 
+/** More bars than that say nothing. */
+const MOST = 400;
+
 type Span = Statistics["requests"][number];
 
 const EMPTY = {
@@ -34,7 +37,8 @@ export function filled(told: Statistics, step: number, now = Date.now()): Span[]
     spans.push(span);
   }
   const last = spans.at(-1);
-  for (let next = last ? Date.parse(last.start) + wide : Infinity; next < now; next += wide) {
+  const end = Math.min(now, Date.parse(told.until) || now);
+  for (let next = last ? Date.parse(last.start) + wide : Infinity; next < end; next += wide) {
     spans.push({ ...EMPTY, start: new Date(next).toISOString() });
   }
   return spans;
@@ -44,7 +48,7 @@ export function filled(told: Statistics, step: number, now = Date.now()): Span[]
 function before(told: Statistics, wide: number): Span[] {
   const first = Date.parse(told.requests[0]?.start ?? "");
   const asked = Date.parse(told.since);
-  const missing = Math.max(0, Math.floor((first - asked) / wide)) || 0;
+  const missing = Math.max(0, Math.min(MOST, Math.floor((first - asked) / wide))) || 0;
   return Array.from({ length: missing }, (_, place) => ({
     ...EMPTY,
     start: new Date(first - (missing - place) * wide).toISOString(),
