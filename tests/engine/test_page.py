@@ -100,9 +100,7 @@ def test_two_of_the_list_are_compared(window: Window, stored: Stored) -> None:
     page = window.page
     window.go("/requests")
     for request_id in (stored.plain, stored.greeted):
-        row = page.locator(".request").filter(
-            has=page.locator(f'a[href="/requests/{request_id}"]')
-        )
+        row = page.locator(".request").filter(has=page.locator(f'a[href="/requests/{request_id}"]'))
         row.get_by_label("Compare this one").check()
     page.get_by_role("link", name="Compare the two").click()
     expect(page.get_by_role("heading", name="Two requests")).to_be_visible()
