@@ -36,9 +36,9 @@ export function filled(told: Statistics, step: number, now = Date.now()): Span[]
     }
     spans.push(span);
   }
-  const last = spans.at(-1);
-  const end = Math.min(now, Date.parse(told.until) || now);
-  for (let next = last ? Date.parse(last.start) + wide : Infinity; next < end; next += wide) {
+  const last = Date.parse(spans.at(-1)?.start ?? "");
+  const end = Math.min(now, Date.parse(told.until) || now, last + MOST * wide);
+  for (let next = last + wide; next < end; next += wide) {
     spans.push({ ...EMPTY, start: new Date(next).toISOString() });
   }
   return spans;

@@ -1,5 +1,5 @@
 const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/CodeEditor-CE7ni8Lv.js","assets/jsx-runtime-Am8b9ysO.js"])))=>i.map(i=>d[i]);
-import{n as e,t}from"./jsx-runtime-Am8b9ysO.js";import{a as n,i as r,n as i,r as a,t as o}from"./mods-CYjUK6ah.js";import{t as s}from"./load-JDIzntqd.js";import{F as c,L as l,N as u,P as d,j as f,o as p,p as m,t as h}from"./index-BOQL6aT7.js";import{n as g}from"./layout-DH8qdfQC.js";var _=e(),v={name:``,entrypoint:``,files:{"my_mod.py":`from mods.sdk import Sampled, mod
+import{n as e,t}from"./jsx-runtime-Am8b9ysO.js";import{a as n,i as r,n as i,r as a,t as o}from"./mods-DDd0smP9.js";import{t as s}from"./load-BjgLXDaj.js";import{F as c,L as l,N as u,P as d,j as f,o as p,p as m,t as h}from"./index-BedJrRPU.js";import{n as g}from"./layout-DH8qdfQC.js";var _=e(),v={name:``,entrypoint:``,files:{"my_mod.py":`from mods.sdk import Sampled, mod
 
 
 @mod
