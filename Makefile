@@ -5,11 +5,11 @@ ENGINE ?= auto
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check prove bench clean
+.PHONY: help venv serve test check prove bench web pictures clean
 export TORCH_INDEX
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: ## install everything, pinned, into .venv (ENGINE=cpu|gpu, PYTHON=python3.12, TORCH_INDEX=)
 	@$(PYTHON) deploy/venv.py --venv "$(VENV)" --engine "$(ENGINE)"
@@ -18,6 +18,7 @@ serve: venv ## start the server (PORT=8000, MODEL=org/name or a folder, ARGS= an
 	@exec $(BIN)/concai serve $(if $(PORT),--port "$(PORT)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 test: venv ## run every test but the long campaigns (ARGS= for pytest)
+	@$(BIN)/python deploy/chromium.py >/dev/null
 	$(BIN)/python -m pytest -m "not prove" --durations=10 $(ARGS)
 
 check: venv ## format, lint and types
@@ -30,6 +31,13 @@ prove: venv ## run the long campaigns
 
 bench: venv ## measure what mods cost: ratios against requests without, in one run
 	$(BIN)/python -m bench $(ARGS)
+
+web: ## build the page anew from web/ into server/web/static (needs Node)
+	cd web && npm ci --no-audit --no-fund && npm run build
+
+pictures: venv ## take the pictures in docs/pictures again, from the tests of the page
+	@$(BIN)/python deploy/chromium.py >/dev/null
+	PAGE_PICTURES=docs/pictures $(BIN)/python -m pytest tests/engine/test_page_looks.py -k pictures $(ARGS)
 
 clean: ## remove the virtual environment and every cache
 	rm -rf "$(VENV)" build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -14,4 +14,4 @@ ADDRESSES = (
     "/mods/{name}",
     "/overview",
 )
-"""Those of `web/src/app/App.tsx`. None of them is an API route."""
+"""Those of `web/src/app/pages.tsx`. None of them is an API route."""

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.engine import questions
+from tests.engine.browsing import Window, browsing, opened
 from tests.engine.live import Live, serving
 from tests.engine.stock import Answer, Asked, ask
+from tests.engine.told import Stored, store_all
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 OPTIONS = (
     "--dtype", "float32", "--max-model-len", "2048", "--max-num-seqs", "64",
@@ -24,13 +33,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """The demo model in float32; long prompts are prefilled in chunks, and many at once preempt."""
+def live() -> Iterator[Live]:
+    """The demo model in float32; long prompts are prefilled in chunks, and many at once preempt.
+
+    Traces are stored, for the page; the account of the embedded Postgres may enter the home.
+    """
     # A host may go without a core for a second on a busy machine: that is no mod's fault.
     # All tests together are one user, with more mods than one user has.
-    patient = {"CONCORDANCE_HARD_DEADLINE_S": "3", "CONCORDANCE_MAX_MODS": "10000"}
-    with serving(tmp_path_factory.mktemp("home"), *OPTIONS, **patient) as server:
+    settings = {
+        "CONCORDANCE_HARD_DEADLINE_S": "3",
+        "CONCORDANCE_MAX_MODS": "10000",
+        "CONCORDANCE_EMBEDDED_POSTGRES": "true",
+    }
+    home = Path(tempfile.mkdtemp(prefix="concordance-live-"))
+    home.chmod(0o755)
+    with serving(home, *OPTIONS, **settings) as server:
         yield server
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browsing() as started:
+        yield started
+
+
+@pytest.fixture
+def window(browser: Browser, live: Live) -> Iterator[Window]:
+    """A tab that fails the test where the page does what it must not."""
+    with opened(browser, live) as shown:
+        yield shown
+
+
+@pytest.fixture(scope="session")
+def stored(live: Live) -> Stored:
+    """Stored requests of each kind."""
+    return store_all(live)
 
 
 @pytest.fixture(scope="session")

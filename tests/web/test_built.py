@@ -81,9 +81,8 @@ def test_nothing_in_the_source_is_put_in_as_html() -> None:
 
 
 def test_the_server_answers_the_addresses_that_the_page_has() -> None:
-    app = (WEB / "src" / "app" / "App.tsx").read_text()
-    block = app[app.index("const ROUTES") : app.index("const PLACES")]
-    shown = re.findall(r'^\s+\[?"(/[^"]*)",', block, re.MULTILINE)
+    pages = (WEB / "src" / "app" / "pages.tsx").read_text()
+    shown = re.findall(r'\bat: "(/[^"]*)"', pages)
     assert [re.sub(r":(\w+)", r"{\1}", each) for each in shown] == list(ADDRESSES)
 
 

@@ -221,7 +221,7 @@ describe("a request", () => {
     await click('section[aria-label="Replay"] input[type=checkbox]');
     await type('input[aria-label="Mods, separated by commas"]', "");
     await click("button", "Run it again");
-    await says("They begin with the same 1 tokens");
+    await says("They begin with the same token, and differ in 1 place");
     expect(server.asked.find((each) => each.path.endsWith("replay"))?.body).toEqual({
       step: 3,
       mods: [],

@@ -5,8 +5,9 @@ import { cellsOf, idsOf, presence } from "../src/trace/cells.ts";
 import { classOf } from "../src/trace/colours.ts";
 import { itemsOf } from "../src/trace/items.ts";
 import { columnsOf, display, type Item, lineAt, linesOf } from "../src/trace/layout.ts";
+import { unmarked } from "../src/trace/said.ts";
 import { STAYED, tell } from "../src/trace/telling.ts";
-import { stops, timelineOf } from "../src/trace/timeline.ts";
+import { effectOf, stops, timelineOf } from "../src/trace/timeline.ts";
 import { fixture } from "./fixtures.ts";
 
 const NONE = new Map<number, string>();
@@ -152,5 +153,26 @@ describe("what happened", () => {
     expect(event).toBe(last);
     expect(following(telling, 0, -1)).toBe(0);
     expect(following(telling, last, 1)).toBe(last);
+  });
+});
+
+describe("what a row did", () => {
+  it("is seen one event later where an action put tokens in", () => {
+    const { reply } = fixture("eventful");
+    const telling = tell(reply.story);
+    const rows = timelineOf(reply, telling, false);
+    const seen = rows.map((row) => effectOf(row, telling) - row.event);
+    const forced = rows.findIndex(
+      (row) => row.kind === "action" && row.action.action_type === "force_tokens",
+    );
+    expect(seen[forced]).toBe(1);
+    expect(seen.filter((later) => later !== 0)).toHaveLength(1);
+  });
+});
+
+describe("what was asked", () => {
+  it("is read without the marks of a chat template", () => {
+    expect(unmarked("<|bos|><|user|>Hi <b><|im_end|><|assistant|>")).toBe("Hi <b>");
+    expect(unmarked("<|bos|>")).toBe("<|bos|>");
   });
 });

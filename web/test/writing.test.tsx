@@ -400,6 +400,8 @@ describe("the overview", () => {
 
   it("says how the server is, and what went on", async () => {
     server.on(/stats$/, () => ({
+      since: "2026-03-01T08:00:00Z",
+      until: "2026-03-01T12:00:00Z",
       requests: [span("2026-03-01T10:00:00Z", 5)],
       mods: [],
       actions: [],
@@ -441,8 +443,15 @@ describe("the overview", () => {
 
   it("fills hours in which nothing was asked", () => {
     const requests = [span("2026-03-01T10:00:00Z", 5), span("2026-03-01T13:00:00Z", 1)];
-    const spans = filled({ requests } as never, 1);
+    const now = Date.parse("2026-03-01T13:30:00Z");
+    const spans = filled({ requests, since: "2026-03-01T10:00:00Z" } as never, 1, now);
     expect(spans.map((each) => each.requests)).toEqual([5, 0, 0, 1]);
+  });
+
+  it("fills hours before the first request, too", () => {
+    const told = { requests: [span("2026-03-01T10:00:00Z", 5)], since: "2026-03-01T08:00:00Z" };
+    const spans = filled(told as never, 1, Date.parse("2026-03-01T11:30:00Z"));
+    expect(spans.map((each) => each.requests)).toEqual([0, 0, 5, 0]);
   });
 
   it("reads numbers of any label", () => {

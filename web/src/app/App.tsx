@@ -1,39 +1,14 @@
 /** The frame: navigation, and the page that the address names. Pages are fetched when needed. */
 
-import { Component, lazy, type ReactNode, Suspense } from "react";
-import RequestsPage from "../pages/requests/RequestsPage.tsx";
+import { Component, type ReactNode, Suspense } from "react";
 import { Waiting } from "../parts/Waiting.tsx";
 import { Link } from "./Link.tsx";
-import { match, useLocation } from "./location.ts";
-
-const RequestPage = lazy(() => import("../pages/request/RequestPage.tsx"));
-const ComparePage = lazy(() => import("../pages/compare/ComparePage.tsx"));
-const PlaygroundPage = lazy(() => import("../pages/playground/PlaygroundPage.tsx"));
-const ModsPage = lazy(() => import("../pages/mods/ModsPage.tsx"));
-const ModPage = lazy(() => import("../pages/mods/ModPage.tsx"));
-const OverviewPage = lazy(() => import("../pages/overview/OverviewPage.tsx"));
-
-/** Patterns of addresses, and what they show. `server/api/page.py` answers the same ones. */
-const ROUTES: [string, (found: Record<string, string>) => ReactNode][] = [
-  ["/", () => <RequestsPage />],
-  ["/requests", () => <RequestsPage />],
-  ["/requests/:id", ({ id = "" }) => <RequestPage id={id} key={id} />],
-  ["/compare/:a/:b", ({ a = "", b = "" }) => <ComparePage a={a} b={b} key={`${a} ${b}`} />],
-  ["/playground", () => <PlaygroundPage />],
-  ["/mods", () => <ModsPage />],
-  ["/mods/:name", ({ name = "" }) => <ModPage name={name} key={name} />],
-  ["/overview", () => <OverviewPage />],
-];
-
-const PLACES: [string, string][] = [
-  ["/requests", "Requests"],
-  ["/playground", "Playground"],
-  ["/mods", "Mods"],
-  ["/overview", "Overview"],
-];
+import { useLocation } from "./location.ts";
+import { addressOf, PLACES, pageAt } from "./pages.tsx";
 
 export function App() {
   const { path } = useLocation();
+  const page = pageAt(path);
   return (
     <>
       <a className="skip" href="#content">
@@ -43,32 +18,26 @@ export function App() {
         <Link className="mark" href="/requests">
           Concordance
         </Link>
-        {PLACES.map(([href, words]) => (
+        {PLACES.map((place) => (
           <Link
-            key={href}
-            href={href}
-            aria-current={
-              path.startsWith(href) || (path === "/" && href === "/requests") ? "page" : undefined
-            }
+            key={place}
+            href={addressOf(place)}
+            aria-current={page?.place === place ? "page" : undefined}
           >
-            {words}
+            {place}
           </Link>
         ))}
       </nav>
       <main id="content" tabIndex={-1}>
         <Boundary key={path}>
-          <Suspense fallback={<Waiting slow={false} />}>{pageOf(path)}</Suspense>
+          <Suspense fallback={<Waiting slow={false} />}>{page?.shown ?? <NoPage />}</Suspense>
         </Boundary>
       </main>
     </>
   );
 }
 
-function pageOf(path: string): ReactNode {
-  for (const [pattern, page] of ROUTES) {
-    const found = match(pattern, path);
-    if (found) return page(found);
-  }
+function NoPage() {
   return (
     <div className="nothing">
       <h1>There is no such page</h1>

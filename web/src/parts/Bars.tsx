@@ -29,7 +29,7 @@ export function Bars({ bars, parts, label }: Props) {
         {bars.map((bar, place) => {
           let below = 0;
           return (
-            <g key={bar.name}>
+            <g key={place}>
               <title>{`${bar.name}: ${parts.map((part, n) => `${bar.parts[n] ?? 0} ${part.name}`).join(", ")}`}</title>
               {bar.parts.map((value, n) => {
                 const high = (value / most) * HEIGHT;

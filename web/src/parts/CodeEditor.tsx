@@ -114,7 +114,7 @@ const LOOKS = EditorView.theme({
   ".cm-content": {
     fontFamily: "ui-monospace, Menlo, Consolas, monospace",
     caretColor: "var(--ink)",
-    minHeight: "6rem",
+    minHeight: "var(--least, 6rem)",
   },
   ".cm-scroller": { maxHeight: "32rem", overflow: "auto" },
   ".cm-gutters": { backgroundColor: "var(--sunken)", color: "var(--quiet)", border: "none" },

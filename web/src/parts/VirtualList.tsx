@@ -1,6 +1,13 @@
 /** A scrolling list of rows of one height, of which only those in sight are drawn. */
 
-import { type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
+import {
+  type CSSProperties,
+  type ReactNode,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "react";
 
 const SPARE = 8;
 
@@ -56,6 +63,8 @@ export function VirtualList(props: Props) {
       aria-label={label}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard
       tabIndex={0}
+      // A list is as tall as its rows, up to what its class allows.
+      style={{ "--rows": `${count * rowHeight}px` } as CSSProperties}
       onScroll={(event) => setTop(event.currentTarget.scrollTop)}
     >
       <div className="all" style={{ height: count * rowHeight }}>

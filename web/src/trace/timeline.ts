@@ -54,6 +54,15 @@ export function stops(rows: readonly Row[]): number[] {
   );
 }
 
+/** The event at which one sees what a row did: tokens that an action put in come with the next. */
+export function effectOf(row: Row, telling: Telling): number {
+  if (row.kind !== "action" || row.action.overridden || !row.action.tokens?.length) {
+    return row.event;
+  }
+  const next = telling.events[row.event + 1];
+  return next?.type === "Added" && next.forced ? row.event + 1 : row.event;
+}
+
 /** The number of the event with which a round begins; the last event where there is none. */
 export function eventOfStep(telling: Telling, step: number | null): number {
   if (step === null) return Math.max(0, telling.events.length - 1);

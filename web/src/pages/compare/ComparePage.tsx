@@ -1,7 +1,7 @@
 /** Two requests side by side: where their outputs agree, and where they part. */
 
 import { useEffect, useMemo, useState } from "react";
-import { type Diff, diffOf, type Piece } from "../../api/logs.ts";
+import { type Diff, diffOf, openLog, type Piece } from "../../api/logs.ts";
 import { piecesOf } from "../../api/pieces.ts";
 import { percent } from "../../app/form.ts";
 import { Link } from "../../app/Link.tsx";
@@ -57,7 +57,7 @@ function Sides({ aligned }: { aligned: Aligned }) {
       <p className="happened">
         {differing.length === 0
           ? `Both have the same ${diff.tokens_a.length} tokens.`
-          : `They begin with the same ${diff.same} tokens, and differ in ${differing.length} ${differing.length === 1 ? "place" : "places"}.`}
+          : begun(diff.same, differing.length)}
       </p>
       {differing.length > 0 && (
         <div className="row tools">
@@ -74,6 +74,26 @@ function Sides({ aligned }: { aligned: Aligned }) {
         <Side aligned={aligned} side="a" at={block?.a[0] ?? -1} />
         <Side aligned={aligned} side="b" at={block?.b[0] ?? -1} />
       </div>
+    </>
+  );
+}
+
+function begun(same: number, places: number): string {
+  const where = `in ${places} ${places === 1 ? "place" : "places"}`;
+  if (same === 0) return `They differ from the first token on, ${where}.`;
+  return `They begin with the same ${same === 1 ? "token" : `${same} tokens`}, and differ ${where}.`;
+}
+
+/** What a side ran with; nothing until it is known. */
+function With({ id }: { id: string }) {
+  const loaded = useLoad(`who ${id}`, (signal) => openLog(id, signal));
+  if (!loaded.value) return <p className="quiet">…</p>;
+  const { mods = [], final_text = "" } = loaded.value.request;
+  const names = mods.map((mod) => mod.name).join(" + ");
+  return (
+    <>
+      <p>{names ? `with ${names}` : "without mods"}</p>
+      <p className="answer">{final_text || "(nothing)"}</p>
     </>
   );
 }
@@ -104,6 +124,7 @@ function Side({ aligned, side, at }: SideProps) {
       <h2>
         <Link href={`/requests/${encodeURIComponent(id)}`}>{id}</Link>
       </h2>
+      <With id={id} />
       <TokenStrip
         items={items}
         classOf={(item) => (differs.has(item.cell) ? "differs" : "sampled")}

@@ -17,14 +17,15 @@ interface Props {
 }
 
 export function Editor({ mod, begin, templates }: Props) {
-  const [draft, setDraft] = useState(begin);
-  const [file, setFile] = useState(Object.keys(begin.files)[0] ?? "");
+  const [first] = useState(begin);
+  const [draft, setDraft] = useState(first);
+  const [file, setFile] = useState(Object.keys(first.files)[0] ?? "");
   const [error, setError] = useState<ApiError | null>(null);
   const [failed, setFailed] = useState("");
   const [saved, setSaved] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const paths = Object.keys(draft.files);
-  const changed = draft !== begin && saved === null;
+  const changed = draft !== first && saved === null;
   useUnsaved(changed);
   const faults = useMemo(() => {
     const files = Object.keys(draft.files);
@@ -77,6 +78,7 @@ export function Editor({ mod, begin, templates }: Props) {
       <p className="path">
         <Link href="/mods">Mods</Link> / {mod?.name ?? "a new one"}
       </p>
+      <h1>{mod?.name ?? "A new mod"}</h1>
       <div className="row tools">
         <label>
           <span>Name</span>

@@ -78,7 +78,7 @@ function Table({ mods, day }: { mods: Mod[]; day: Statistics | null }) {
 function Row({ mod, day }: { mod: Mod; day: Statistics["mods"][number] | undefined }) {
   return (
     <tr>
-      <th scope="row">
+      <th scope="row" className="shut">
         <Link href={`/mods/${encodeURIComponent(mod.name)}`}>{mod.name}</Link>
         {mod.built_in && <span className="quiet"> stock</span>}
       </th>
@@ -100,7 +100,7 @@ function Row({ mod, day }: { mod: Mod; day: Statistics["mods"][number] | undefin
       <td className="number">
         {day ? `${millis(day.durations["50"])} / ${millis(day.durations["99"])}` : "–"}
       </td>
-      <td>
+      <td className="shut">
         <Link href={`/playground?mods=${encodeURIComponent(mod.name)}`}>Try it</Link>
       </td>
     </tr>

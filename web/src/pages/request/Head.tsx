@@ -4,6 +4,7 @@ import { addTag, deleteLog, removeTag, setFavourite, type Trace } from "../../ap
 import { count, moment, seconds } from "../../app/form.ts";
 import { Link } from "../../app/Link.tsx";
 import { go } from "../../app/location.ts";
+import { asked } from "../../trace/said.ts";
 import { deeds, ending, statusOf } from "./happened.ts";
 
 interface Props {
@@ -50,6 +51,7 @@ export function Head({ trace, onChange }: Props) {
       <p className="happened">
         {ending(trace)} {deeds(trace).join(" ")}
       </p>
+      <Said trace={trace} />
       <p className="quiet">
         {moment(request.created_at)} · {seconds(elapsed(request.created_at, request.completed_at))}
         {request.first_token_at &&
@@ -108,6 +110,17 @@ export function Head({ trace, onChange }: Props) {
         )}
       </div>
     </header>
+  );
+}
+
+function Said({ trace }: { trace: Trace }) {
+  return (
+    <dl className="said">
+      <dt>Asked</dt>
+      <dd>{asked(trace) || "(no text)"}</dd>
+      <dt>Answered</dt>
+      <dd>{trace.request.final_text || "(nothing)"}</dd>
+    </dl>
   );
 }
 

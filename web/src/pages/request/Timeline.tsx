@@ -5,9 +5,9 @@ import type { Trace } from "../../api/logs.ts";
 import { classes, seconds } from "../../app/form.ts";
 import { VirtualList } from "../../parts/VirtualList.tsx";
 import type { Telling } from "../../trace/telling.ts";
-import { type Row, stops, timelineOf } from "../../trace/timeline.ts";
+import { effectOf, type Row, stops, timelineOf } from "../../trace/timeline.ts";
 
-const ROW_HEIGHT = 44;
+const ROW_HEIGHT = 52;
 
 interface Props {
   trace: Trace;
@@ -25,7 +25,7 @@ export function Timeline({ trace, telling, pieces, event, onShow }: Props) {
     const row = rows[index];
     if (!row) return;
     setAt(index);
-    onShow(row.event);
+    onShow(effectOf(row, telling));
   };
   useJumps(rows, at, open);
   const row = rows[at];
@@ -66,7 +66,7 @@ export function Timeline({ trace, telling, pieces, event, onShow }: Props) {
                     "happening",
                     row.kind,
                     index === at && "at",
-                    row.event === event && "now",
+                    (row.event === event || effectOf(row, telling) === event) && "now",
                   )}
                   onClick={() => open(index)}
                 >
@@ -84,63 +84,57 @@ export function Timeline({ trace, telling, pieces, event, onShow }: Props) {
 
 function Words({ row, telling, pieces }: { row: Row; telling: Telling; pieces: Props["pieces"] }) {
   const told = telling.events[row.event];
-  const where = <span className="where">{told ? `${told.step} ${told.type}` : "–"}</span>;
+  const place = told ? `round ${told.step} · ${told.type}` : "–";
+  const micros = row.kind === "event" || row.kind === "action" ? row.micros : null;
+  return (
+    <>
+      <span className="where">{place}</span>
+      <Took micros={micros} />
+      <Deed row={row} pieces={pieces} />
+    </>
+  );
+}
+
+function Deed({ row, pieces }: { row: Row; pieces: Props["pieces"] }) {
   const read = (tokens: number[] = []) => textOf(tokens, pieces);
   switch (row.kind) {
     case "event":
       return (
-        <>
-          {where}
-          <span>{row.calls > 0 && `${row.calls} ${row.calls === 1 ? "call" : "calls"}`}</span>
-          <Took micros={row.micros} />
-        </>
+        <span className="what quiet">
+          {row.calls > 0 ? `${row.calls} ${row.calls === 1 ? "call" : "calls"}` : "no call"}
+        </span>
       );
     case "action": {
       const { action } = row;
       return (
-        <>
-          {where}
-          <span className={action.overridden ? "overridden" : undefined}>
-            <b>{action.mod_name}</b> {action.action_type}
-            {action.backtrack_steps ? ` ${action.backtrack_steps}` : ""}{" "}
-            {action.before?.length ? <del>{read(action.before)}</del> : null}{" "}
-            {action.tokens?.length ? <ins>{read(action.tokens)}</ins> : null}
-            {action.overridden && " (overridden)"}
-          </span>
-          <Took micros={row.micros} />
-        </>
+        <span className={classes("what", action.overridden && "overridden")}>
+          <b>{action.mod_name}</b> {action.action_type}
+          {action.backtrack_steps ? ` ${action.backtrack_steps}` : ""}{" "}
+          {action.before?.length ? <del>{read(action.before)}</del> : null}{" "}
+          {action.tokens?.length ? <ins>{read(action.tokens)}</ins> : null}
+          {action.overridden && " (overridden)"}
+        </span>
       );
     }
     case "log":
       return (
-        <>
-          {where}
-          <span>
-            <b>{row.log.mod_name}</b> prints: {row.log.log_message}
-          </span>
-        </>
+        <span className="what">
+          <b>{row.log.mod_name}</b> prints: {row.log.log_message}
+        </span>
       );
     case "failure":
       return (
-        <>
-          {where}
-          <span>
-            <b>{row.mod}</b> raised {row.failure.type}: {row.failure.message}
-          </span>
-        </>
+        <span className="what">
+          <b>{row.mod}</b> raised {row.failure.type}: {row.failure.message}
+        </span>
       );
     case "note":
-      return (
-        <>
-          {where}
-          <span>Note: {row.note.text}</span>
-        </>
-      );
+      return <span className="what">Note: {row.note.text}</span>;
   }
 }
 
 function Took({ micros }: { micros: number | null }) {
-  return micros ? <span className="took">{seconds(micros / 1e6)}</span> : null;
+  return <span className="took">{micros ? seconds(micros / 1e6) : ""}</span>;
 }
 
 function Detail({ row, pieces }: { row: Row; pieces: Props["pieces"] }) {

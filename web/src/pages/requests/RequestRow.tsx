@@ -2,6 +2,7 @@ import { memo } from "react";
 import type { Summary } from "../../api/logs.ts";
 import { ago, classes, count, moment, seconds } from "../../app/form.ts";
 import { Link } from "../../app/Link.tsx";
+import { unmarked } from "../../trace/said.ts";
 
 interface Props {
   row: Summary;
@@ -56,7 +57,7 @@ export const RequestRow = memo(function RequestRow(props: Props) {
           </span>
         </span>
         <span className="words">
-          <span className="asked">{row.prompt || "(no text)"}</span>
+          <span className="asked">{unmarked(row.prompt) || "(no text)"}</span>
           <span aria-hidden="true"> → </span>
           <span className="answered">{row.output || "(nothing)"}</span>
         </span>
