@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,8 +30,8 @@ from mods.sdk import *
 
 @mod
 def ahoy(event, actions, tokenizer):
-    if isinstance(event, Prefilled):
-        return actions.force_output("AHOY")
+    if isinstance(event, ForwardPass) and event.position == 0:
+        return actions.force_tokens("AHOY")
 """
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 OPEN_DOORS = ("/health", "/v1/models", "/v1/mods", "/logs", "/metrics", "/")
@@ -39,7 +40,11 @@ OPEN_DOORS = ("/health", "/v1/models", "/v1/mods", "/logs", "/metrics", "/")
 @pytest.fixture(scope="module")
 def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A server whose engine may be killed. A silent engine is given little time."""
-    given = {"CONCORDANCE_ENGINE_SILENCE_S": str(SILENCE_S), "CONCORDANCE_HARD_DEADLINE_S": "3"}
+    given = {
+        "CONCORDANCE_ENGINE_SILENCE_S": str(SILENCE_S),
+        "CONCORDANCE_SLOW_READER_S": "2",
+        "CONCORDANCE_HARD_DEADLINE_S": "3",
+    }
     with serving(tmp_path_factory.mktemp("home"), *OPTIONS, **given) as server:
         server.upload(AHOY, name="ahoy")
         yield server
@@ -58,6 +63,7 @@ class Stream(threading.Thread):
         }  # fmt: skip
         self.pieces = 0
         self.error: dict[str, Any] | None = None
+        self.finish: str | None = None
         self.ended: float | None = None
         self.start()
 
@@ -67,7 +73,12 @@ class Stream(threading.Thread):
                 for line in answer.iter_lines():
                     if line.startswith("data: {"):
                         self.pieces += 1
-                        self.error = json.loads(line[6:]).get("error") or self.error
+                        event = json.loads(line[6:])
+                        self.error = event.get("error") or self.error
+                        for choice in event.get("choices") or ():
+                            self.finish = choice["finish_reason"] or self.finish
+        except httpx.HTTPError:
+            pass  # A server that ends takes its connections with it.
         finally:
             self.ended = time.monotonic()
 
@@ -80,6 +91,9 @@ class Visitor(threading.Thread):
         self.url, self.enough = live.url, threading.Event()
         self.closed: list[str] = []
         self.slowest = 0.0
+        self.usual = {
+            path: httpx.get(self.url + path, timeout=20).status_code for path in OPEN_DOORS
+        }
         self.start()
 
     def run(self) -> None:
@@ -92,7 +106,7 @@ class Visitor(threading.Thread):
                     self.closed.append(f"{path}: {error!r}")
                     continue
                 self.slowest = max(self.slowest, time.monotonic() - began)
-                if status != 200 and (path, status) != ("/health", 503):
+                if status != self.usual[path] and (path, status) != ("/health", 503):
                     self.closed.append(f"{path}: {status}")
 
 
@@ -124,8 +138,8 @@ def goes_away_and_comes_back(
     did = time.monotonic()
     do_it()
     # Whoever comes from now on is told within a second.
-    assert reaches(lambda: live.post(*_short()).status_code == 503, known_within + 1.0)
-    refused = live.post(*_short())
+    assert reaches(lambda: live.post(*short()).status_code == 503, known_within + 1.0)
+    refused = live.post(*short())
     told = time.monotonic() - did
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == 503
@@ -156,7 +170,8 @@ def goes_away_and_comes_back(
     assert len(_segments()) <= len(before)
 
 
-def _short() -> tuple[str, dict[str, Any]]:
+def short() -> tuple[str, dict[str, Any]]:
+    """A request for one token: its path and body."""
     return "/v1/completions", {"model": MODEL, "prompt": "One,", "max_tokens": 1}
 
 
@@ -203,3 +218,25 @@ def test_an_engine_that_is_held_up_for_a_moment_is_left_alone(mortal: Live) -> N
     assert stream.error is None
     assert stream.pieces > 100
     assert mortal.engine_processes() == processes
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_its_request_aborted(mortal: Live) -> None:
+    cut_off = mortal.metric("concordance_slow_readers_total")
+    # Fat events, so that they fill what the kernel holds for a connection.
+    body = {
+        "model": MODEL, "prompt": "One, two,", "max_tokens": 1900, "n": 8, "logprobs": 20,
+        "ignore_eos": True, "stream": True, "temperature": 1.0,
+    }  # fmt: skip
+    payload = json.dumps(body).encode()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", int(mortal.url.rsplit(":", 1)[1])))
+        client.sendall(
+            b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\n"
+            b"Content-Length: " + str(len(payload)).encode() + b"\r\n\r\n" + payload
+        )
+        assert reaches(lambda: mortal.metric("vllm:num_requests_running") > 0, 30)
+        assert reaches(lambda: mortal.metric("concordance_slow_readers_total") > cut_off, 120)
+        assert reaches(lambda: mortal.metric("vllm:num_requests_running") == 0, 5)
+    assert mortal.say(QUESTION)

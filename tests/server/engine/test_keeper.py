@@ -58,8 +58,8 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def comes(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.002)  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
 
 
 async def test_an_engine_that_died_is_buried_and_started_again() -> None:
@@ -79,7 +79,7 @@ async def test_a_start_that_fails_is_tried_again_and_says_why() -> None:
         core.is_dead = True
         while not keeper.restarts:
             reasons.add(keeper.reason)
-            await asyncio.sleep(0.002)  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
     assert core.done == [*ROUND, "fail to start"] * 3 + [*ROUND, "start"]
     assert "the engine does not start: no memory left" in reasons
 

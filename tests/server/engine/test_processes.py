@@ -16,8 +16,8 @@ from server.engine.processes import Process, family
 
 PARENT = """
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "print(1, flush=True); import time; time.sleep(99)"],
-                         stdout=subprocess.PIPE)
+sleep = "print(1, flush=True); import time; time.sleep(99)"
+child = subprocess.Popen([sys.executable, "-c", sleep], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
 child.wait()
