@@ -30,5 +30,6 @@ async def told_if_gone(
                 yield output
     except Exception as error:
         if isinstance(error, EngineDeadError) or getattr(engine, "errored", False):
-            raise EngineGoneError from error
+            # vLLM logs what is behind it, for each stream: once is enough, and done.
+            raise EngineGoneError from None
         raise

@@ -115,10 +115,11 @@ def worker_of(live: Live) -> int:
 
 
 def core_of(live: Live) -> int:
-    return next(pid for pid in live.engine_processes() if "EngineCore" in _name(pid))
+    return next(pid for pid in live.engine_processes() if "EngineCor" in _name(pid))
 
 
 def _name(pid: int) -> str:
+    """As the kernel keeps it: 15 characters."""
     return Path(f"/proc/{pid}/comm").read_text()
 
 
@@ -130,6 +131,8 @@ def goes_away_and_comes_back(
     live: Live, do_it: Callable[[], None], known_within: float = 0.0
 ) -> None:
     """The whole of it. known_within: seconds in which the server may find out at the latest."""
+    # An earlier test may have left it in pieces.
+    assert reaches(lambda: _is_healthy(live), 240)
     old, before = live.engine_processes(), _segments()
     restarts = live.metric("concordance_engine_restarts_total")
     streams = [Stream(live), Stream(live, "ahoy")]
@@ -168,6 +171,10 @@ def goes_away_and_comes_back(
     assert not live.engine_processes() & old
     # What the old engine shared is gone; the new one has as much of its own.
     assert len(_segments()) <= len(before)
+
+
+def _is_healthy(live: Live) -> bool:
+    return httpx.get(f"{live.url}/health", timeout=30).status_code == 200
 
 
 def short() -> tuple[str, dict[str, Any]]:
