@@ -32,6 +32,7 @@ class VllmCore:
         self._engine = engine
         self._family: list[Process] = []
         self._segments: set[Path] = set()
+        self._given_up = False
         self._meet()
 
     @property
@@ -77,20 +78,29 @@ class VllmCore:
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
         # vLLM adds the new core's blocks to the old one's.
         engine.vllm_config.cache_config.num_gpu_blocks = None
-        core = await asyncio.to_thread(
-            EngineCoreClient.make_async_mp_client,
-            vllm_config=engine.vllm_config,
-            executor_class=Executor.get_class(engine.vllm_config),
-            log_stats=engine.log_stats,
-        )
+        core = await asyncio.to_thread(self._start)
         await self._forget()
         engine.engine_core = core
         engine._run_output_handler()
         await engine.reset_mm_cache()
         self._meet()
 
+    def _start(self) -> Any:
+        """On a thread of its own: vLLM waits until the core is loaded."""
+        config = self._engine.vllm_config
+        core = EngineCoreClient.make_async_mp_client(
+            vllm_config=config,
+            executor_class=Executor.get_class(config),
+            log_stats=self._engine.log_stats,
+        )
+        if self._given_up:
+            core.shutdown(timeout=0)
+            raise RuntimeError("the server has stopped")
+        return core
+
     def give_up(self) -> None:
         """End a core that is being started. `revive` then fails."""
+        self._given_up = True
         for child in multiprocessing.active_children():
             for process in family(child.pid or 0):
                 process.kill()

@@ -110,10 +110,10 @@ class EngineKeeper:
         pause = SHORTEST_PAUSE_S
         while True:
             self._core.fail_open()
-            await self._core.bury()
-            # Whoever came in the meantime waits for an engine that is buried.
-            self._core.fail_open()
             try:
+                await self._core.bury()
+                # Whoever came in the meantime waits for an engine that is buried.
+                self._core.fail_open()
                 await self._core.revive()
                 return
             except Exception as error:
