@@ -239,6 +239,8 @@ async def build(
     await registry.load_library(check)
     if settings.mods is not None:
         await registry.load_folder(settings.mods, check)
+    if getattr(app.state, "serving_structured_decisions", None) is None:
+        drop_route(app, "/v1/systemone")  # it would answer 501, whatever it is asked
     mount(app, admission, kept, engine.renderer.tokenizer)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
@@ -271,15 +273,20 @@ def mount(app: Any, admission: Any, kept: Any, tokenizer: Any) -> None:
     from server.mods.routes import router as mod_routes
     from server.traces.mounting import mount_traces
 
-    # vLLM's own /health says neither why not nor what runs the model.
-    routes = app.router.routes
-    routes[:] = [route for route in routes if getattr(route, "path", None) != "/health"]
+    # vLLM's own says neither why not nor what runs the model.
+    drop_route(app, "/health")
     for router in (mod_routes, health_routes, key_routes, limit_routes):
         app.include_router(router)
     mount_constraints(app, admission)
     mount_generate(app)
     mount_traces(app, kept)
     mount_page(app, tokenizer)
+
+
+def drop_route(app: Any, path: str) -> None:
+    """Take away one of vLLM's routes."""
+    routes = app.router.routes
+    routes[:] = [route for route in routes if getattr(route, "path", None) != path]
 
 
 def gate_of(

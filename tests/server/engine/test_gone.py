@@ -29,10 +29,9 @@ async def two_and(error: Exception) -> AsyncGenerator[int, None]:
 async def test_the_engine_is_blamed_for_what_breaks_while_it_is_dead(
     errored: bool, error: Exception, comes: type[Exception]
 ) -> None:
-    got = []
+    outputs = told_if_gone(SimpleNamespace(errored=errored), two_and(error))
+    assert [await anext(outputs), await anext(outputs)] == [1, 2]
     with pytest.raises(comes) as raised:
-        async for output in told_if_gone(SimpleNamespace(errored=errored), two_and(error)):
-            got.append(output)
-    assert got == [1, 2]
+        await anext(outputs)
     if isinstance(raised.value, EngineGoneError):
         assert raised.value.http_status == HTTPStatus.SERVICE_UNAVAILABLE
