@@ -90,8 +90,11 @@ class Grammars:
     def listen(self, run_dir: Path) -> None:
         """Serve `Prepare` on a socket in this folder, on a thread that ends with the process."""
         sys.setswitchinterval(SWITCH_SECONDS)
+        path = run_dir / SOCKET_NAME
+        # An engine that was killed has left its own behind.
+        path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(str(run_dir / SOCKET_NAME))
+        listener.bind(str(path))
         listener.listen(4)
         threading.Thread(
             target=self._accept, args=(listener,), name="grammars", daemon=True

@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 import tempfile
+import time
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mods.runtime.host.confine.limits import MEGABYTE
 from mods.runtime.host.confine.terms import Terms
@@ -20,6 +21,8 @@ from mods.sdk.errors import HostError
 from server.api.doors import Doors
 from server.api.gate import Gate
 from server.api.guard import Allowed, Guard
+from server.api.readiness import Readiness
+from server.http import Door
 from server.json_lines import JsonLines
 from server.keys.audit import Audit
 from server.keys.book import KeyBook
@@ -29,6 +32,9 @@ from server.limits.limits import Limits
 from server.mods.registry import StartupModError
 from server.quiet import Quiet
 from server.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from server.engine.keeper import EngineKeeper
 
 log = logging.getLogger("concordance")
 
@@ -103,24 +109,39 @@ async def _serve(
     from vllm.entrypoints.launchers.launcher import setup_server
 
     _, sock = setup_server(options, reuse_port=False)
-    stopping = None
+    began = time.monotonic()
     try:
         async with _engine(settings, options) as engine:
+            loaded_in = time.monotonic() - began
             pool, running = await _start_hosts(settings, engine, run_dir), AsyncExitStack()
             try:
-                app = await build(settings, options, engine, pool, running, book)
+                readiness = Readiness(await _kept(settings, engine, loaded_in, running))
+                app = await build(settings, options, engine, pool, running, book, readiness)
                 quiet.restore()
                 _log_to_terminal(settings.log_level, settings.log_format)
                 if not book.any:
                     log.warning(OPEN_NOTICE)
-                stopping = await _serve_http(app, sock, options)
+                limiter: Limiter = app.state.concordance_limiter
+                door = Door(readiness, lambda: limiter.under_way, settings.drain_s)
+                await door.serve(app, sock, options)
             finally:
                 await running.aclose()
                 await pool.stop()
-        if stopping is not None:
-            await stopping
     finally:
         sock.close()
+
+
+async def _kept(
+    settings: Settings, engine: Any, loaded_in: float, running: AsyncExitStack
+) -> EngineKeeper | None:
+    """Who restarts the engine; nobody where it runs in this process. loaded_in: seconds."""
+    if settings.backend == "huggingface":
+        return None
+    from server.engine.core import VllmCore
+    from server.engine.keeper import EngineKeeper
+
+    keeper = EngineKeeper(VllmCore(engine), settings.engine_silence_s, loaded_in)
+    return await running.enter_async_context(keeper)
 
 
 def _engine(settings: Settings, options: Namespace) -> AbstractAsyncContextManager[Any]:
@@ -184,6 +205,7 @@ async def build(
     pool: HostPool,
     running: AsyncExitStack,
     book: KeyBook,
+    readiness: Readiness,
 ) -> Gate:
     """vLLM's own application over an engine with mods, with our gate, our way in and our routes.
 
@@ -217,6 +239,8 @@ async def build(
     await registry.load_library(check)
     if settings.mods is not None:
         await registry.load_folder(settings.mods, check)
+    if getattr(app.state, "serving_structured_decisions", None) is None:
+        drop_route(app, "/v1/systemone")  # it would answer 501, whatever it is asked
     mount(app, admission, kept, engine.renderer.tokenizer)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
@@ -235,7 +259,7 @@ async def build(
     app.state.concordance_mods = ModsState(registry, check, pool.rehearse, perform, keeper, limits)
     await running.enter_async_context(kept_up(book, kept.archive))
     entrance = Entrance(app, registry, pool, served_names, caller_of)
-    return gate_of(app, entrance, settings, options, book, guard)
+    return gate_of(app, entrance, settings, options, book, guard, readiness)
 
 
 def mount(app: Any, admission: Any, kept: Any, tokenizer: Any) -> None:
@@ -249,9 +273,8 @@ def mount(app: Any, admission: Any, kept: Any, tokenizer: Any) -> None:
     from server.mods.routes import router as mod_routes
     from server.traces.mounting import mount_traces
 
-    # vLLM's own /health says neither why not nor what runs the model.
-    routes = app.router.routes
-    routes[:] = [route for route in routes if getattr(route, "path", None) != "/health"]
+    # vLLM's own says neither why not nor what runs the model.
+    drop_route(app, "/health")
     for router in (mod_routes, health_routes, key_routes, limit_routes):
         app.include_router(router)
     mount_constraints(app, admission)
@@ -260,12 +283,25 @@ def mount(app: Any, admission: Any, kept: Any, tokenizer: Any) -> None:
     mount_page(app, tokenizer)
 
 
+def drop_route(app: Any, path: str) -> None:
+    """Take away one of vLLM's routes."""
+    routes = app.router.routes
+    routes[:] = [route for route in routes if getattr(route, "path", None) != path]
+
+
 def gate_of(
-    app: Any, entrance: Any, settings: Settings, options: Namespace, book: KeyBook, guard: Guard
+    app: Any,
+    entrance: Any,
+    settings: Settings,
+    options: Namespace,
+    book: KeyBook,
+    guard: Guard,
+    readiness: Readiness,
 ) -> Gate:
     """The gate in front of everything."""
     limiter = Limiter(Limits.of(settings))
     app.state.concordance_keys, app.state.concordance_limiter = book, limiter
+    app.state.concordance_readiness = readiness
     return Gate(
         entrance,
         Doors(app),
@@ -275,6 +311,8 @@ def gate_of(
         Audit(settings.home),
         open_here=is_open_to_this_machine_only(settings.host, options),
         origins=options.allowed_origins,
+        readiness=readiness,
+        slow_reader_s=settings.slow_reader_s,
     )
 
 
@@ -314,33 +352,3 @@ def _log_to_terminal(level: str, form: str = "text") -> None:
     log.addHandler(handler)
     log.setLevel(level.upper())
     log.propagate = False
-
-
-async def _serve_http(app: Any, sock: Any, options: Namespace) -> Any:
-    """vLLM's own server loop, with its options. Returns what to await once the engine is gone."""
-    from vllm.entrypoints.launchers.launcher import serve_http
-    from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
-
-    logging.getLogger(serve_http.__module__).setLevel(logging.WARNING)  # it lists every route
-    more: dict[str, Any] = {}
-    log_config = get_uvicorn_log_config(options)
-    if log_config is not None:
-        more["log_config"] = log_config
-    return await serve_http(
-        app,
-        sock=sock,
-        enable_ssl_refresh=options.enable_ssl_refresh,
-        host=options.host,
-        port=options.port,
-        log_level=options.uvicorn_log_level,
-        access_log=not options.disable_uvicorn_access_log,
-        timeout_keep_alive=5,
-        ssl_keyfile=options.ssl_keyfile,
-        ssl_certfile=options.ssl_certfile,
-        ssl_ca_certs=options.ssl_ca_certs,
-        ssl_cert_reqs=options.ssl_cert_reqs,
-        ssl_ciphers=options.ssl_ciphers,
-        h11_max_incomplete_event_size=options.h11_max_incomplete_event_size,
-        h11_max_header_count=options.h11_max_header_count,
-        **more,
-    )

@@ -143,6 +143,18 @@ class Settings(BaseSettings):
     health_timeout_s: float = Field(
         default=5.0, gt=0.0, description="How long the engine may make no progress and be healthy."
     )
+    engine_silence_s: float = Field(
+        default=30.0,
+        gt=0.0,
+        description="How long the engine may answer nothing and compute nothing; then it is"
+        " started again.",
+    )
+    drain_s: float = Field(
+        default=30.0, ge=0.0, description="How long a stopping server lets requests finish."
+    )
+    slow_reader_s: float = Field(
+        default=30.0, gt=0.0, description="After how long a client that does not read is cut off."
+    )
     log_level: LogLevel = Field(default="info", description="debug, info, warning or error.")
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
         default="text", description="text, or json: an object on each line."

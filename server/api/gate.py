@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -20,7 +21,9 @@ from server.api.body import read_body, replay
 from server.api.doors import Doors, Needed
 from server.api.guard import Guard, RefusedBodyError
 from server.api.nearby import is_nearby
+from server.api.readiness import Readiness
 from server.api.safe_headers import with_safe_headers
+from server.api.slow_reader import with_patience
 from server.api.turned_away import TurnedAwayError
 from server.keys.audit import Audit
 from server.keys.book import KeyBook
@@ -38,6 +41,8 @@ class Gate:
 
     open_here: whether the server may be open while there are no keys: it listens on loopback only.
     origins: pages of other sites that may use the server from a browser; `*` for all.
+    readiness: whether what runs the model is taken now. slow_reader_s: after how long a client is
+    cut off that does not read.
     """
 
     def __init__(
@@ -51,18 +56,24 @@ class Gate:
         *,
         open_here: bool,
         origins: Collection[str] = (),
+        readiness: Readiness | None = None,
+        slow_reader_s: float = 30.0,
     ) -> None:
         self._entrance: ASGIApp = entrance
         self.state, self.routes = entrance.state, entrance.routes
         self._doors, self._book, self._limiter = doors, book, limiter
         self._guard, self._audit = guard, audit
         self._open_here, self._origins = open_here, origins
+        self._readiness = readiness or Readiness()
+        self._slow_reader_s = slow_reader_s
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._entrance(scope, receive, send)
             return
-        visit = _Visit(scope, with_safe_headers(scope, send) if scope["type"] == "http" else send)
+        if scope["type"] == "http":
+            send = with_safe_headers(scope, with_patience(send, self._slow_reader_s))
+        visit = _Visit(scope, send, self._readiness)
         try:
             await self._visit(visit, receive)
         except TurnedAwayError as refusal:
@@ -94,6 +105,7 @@ class Gate:
             await self._entrance(scope, replay(body, receive), visit.send)
             return
         self._check(body)
+        self._readiness.check()
         async with self._limiter.run(held.key):
             await self._entrance(scope, replay(body, receive), visit.send)
 
@@ -145,8 +157,8 @@ class Gate:
 class _Visit:
     """One request at the gate: what came of it, for the audit."""
 
-    def __init__(self, scope: Connection, send: Send) -> None:
-        self.scope = scope
+    def __init__(self, scope: Connection, send: Send, readiness: Readiness) -> None:
+        self.scope, self._readiness = scope, readiness
         self.needed: Needed | None = frozenset()
         self.held: Pass = NOBODY
         self.body = b""
@@ -158,9 +170,18 @@ class _Visit:
         """The client's, which remembers the status."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self.status == 503:
+                message = self._with_retry_after(message)
         elif message["type"] == "websocket.accept":
             self.status = 101
         await self._send(message)
+
+    def _with_retry_after(self, message: Message) -> Message:
+        """An engine that went away under a request says nothing of when it is back."""
+        if any(name.lower() == b"retry-after" for name, _ in message["headers"]):
+            return message
+        wait = math.ceil(self._readiness.back_in_s)
+        return {**message, "headers": [*message["headers"], (b"retry-after", b"%d" % wait)]}
 
     @property
     def is_remarkable(self) -> bool:

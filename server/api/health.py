@@ -8,6 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from server.api.readiness import Readiness
+
 router = APIRouter()
 
 
@@ -16,6 +18,10 @@ router = APIRouter()
 async def health(request: Request) -> JSONResponse:
     """200 with what runs, which models, traces and the sandbox; or 503 with the reason."""
     state = request.app.state
+    readiness: Readiness = getattr(state, "concordance_readiness", None) or Readiness()
+    if readiness.state != "serving":
+        away = {"status": readiness.state, "reason": readiness.reason}
+        return JSONResponse(away, status_code=503)
     try:
         await state.engine_client.check_health()
     except EngineDeadError as error:

@@ -27,6 +27,7 @@ from processors.rows import EXTRA_ARGS_KEY
 from server.constraints.reading import read_structured_outputs
 from server.engine.call import Call, current_call
 from server.engine.given import Given, place_of, queue_place
+from server.engine.gone import told_if_gone
 from server.engine.grammars import EngineGrammars
 from server.engine.health import Health
 from server.engine.local import LocalHost
@@ -107,7 +108,9 @@ class ModEngine:
     ) -> AsyncGenerator[RequestOutput, None]:
         """vLLM's `generate`. With mods (found by context) or under a constraint it runs one
         session a choice."""
-        outputs = self._generate(prompt, sampling_params, request_id, **arguments)
+        outputs = told_if_gone(
+            self._engine, self._generate(prompt, sampling_params, request_id, **arguments)
+        )
         return metered(outputs, sampling_params.output_kind == RequestOutputKind.DELTA)
 
     def _generate(

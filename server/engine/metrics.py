@@ -15,6 +15,9 @@ MOD_CALLS = Counter("concordance_mod_calls", "Calls of mods' handlers.")
 MOD_SECONDS = Counter("concordance_mod_seconds", "Seconds in mods' own code.")
 RUNNING = Gauge("concordance_sessions_running", "Sessions with mods that are under way.")
 QUEUED = Gauge("concordance_requests_queued", "Requests that wait for a place in the engine.")
+UP = Gauge("concordance_engine_up", "1 while the engine serves, 0 while it is started again.")
+RESTARTS = Counter("concordance_engine_restarts", "How often the engine was started again.")
+CUT_OFF = Counter("concordance_slow_readers", "Clients cut off because they did not read.")
 
 
 def count_calls(record: Mapping[str, Any]) -> None:

@@ -120,6 +120,7 @@ class Session:
                 self._call.choices[self._choice].record = await self._close(reason)
             yield last
         except Exception as error:
+            reason = "error"
             if self._watch is not None:
                 self._watch.broke(error)
             raise

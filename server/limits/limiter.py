@@ -34,6 +34,11 @@ class Limiter:
             limits.concurrent_requests, limits.queued_requests, limits.total_requests
         )
 
+    @property
+    def under_way(self) -> int:
+        """Requests of everybody that run the model, or wait to."""
+        return self._places.inside
+
     def arrive(self, key: str) -> None:
         """A request is there. Raises `TurnedAwayError` (429) if its key had too many."""
         rate = self._of(key).requests if key else None

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from server.api.doors import Doors
 from server.api.gate import Gate
 from server.api.guard import Allowed, Guard
+from server.api.readiness import Readiness
 from server.keys.audit import Audit
 from server.keys.book import KeyBook
 from server.keys.file import KeyFile
@@ -74,6 +75,7 @@ def gate_before(
     operators: Sequence[str] = (),
     open_here: bool = True,
     origins: Sequence[str] = (),
+    readiness: Readiness | None = None,
 ) -> Gate:
     """A gate with the keys of this folder. behind: instead of one that says who asks."""
     limits = Limits() if limits is None else limits
@@ -89,6 +91,7 @@ def gate_before(
         Audit(home),
         open_here=open_here,
         origins=origins,
+        readiness=readiness,
     )
 
 

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from server.api.errors import error_response
 from server.api.gate import Gate
+from server.api.readiness import Readiness
 from server.keys.routes import router as key_routes
 from server.limits.limits import Limits
 from server.limits.meter import current_spend
@@ -324,6 +327,55 @@ async def test_a_full_line_is_a_429_and_a_full_server_a_503(app: FastAPI, keys: 
         assert await ask("bob") == 503
         working.end.set()
         assert await asyncio.gather(*asked) == [THROUGH] * 3
+
+
+class Away:
+    """A keeper whose engine is away."""
+
+    reason: str | None = "the engine's process has ended"
+    back_in_s = 7.2
+
+
+class Unavailable(Behind):
+    """What runs the model finds no engine."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await error_response(503, "gone", "gone")(scope, receive, send)
+
+
+async def test_without_an_engine_only_what_runs_the_model_is_turned_away(
+    app: FastAPI, keys: Keys
+) -> None:
+    keeper = Away()
+    gate = gate_before(app, keys.home, readiness=Readiness(keeper))
+    async with client_of(gate) as client:
+        headers = keys.headers("ann")
+        answer = await client.post(CHAT, json={}, headers=headers)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "8")
+        assert answer.json()["error"]["type"] == "engine_restarting"
+        assert "process has ended" in answer.json()["error"]["message"]
+        assert (await client.post(MODS, json={}, headers=headers)).status_code == THROUGH
+        keeper.reason = None
+        assert (await client.post(CHAT, json={}, headers=headers)).status_code == THROUGH
+
+
+async def test_a_server_that_stops_takes_nothing_more(app: FastAPI, keys: Keys) -> None:
+    readiness = Readiness()
+    gate = gate_before(app, keys.home, readiness=readiness)
+    readiness.stopping = True
+    async with client_of(gate) as client:
+        answer = await client.post(CHAT, json={}, headers=keys.headers("ann"))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.json()["error"]["type"] == "server_stopping"
+
+
+async def test_who_lost_the_engine_under_way_is_told_when_to_come_back(
+    app: FastAPI, keys: Keys
+) -> None:
+    gate = gate_before(app, keys.home, Unavailable(app), readiness=Readiness(Away()))
+    async with client_of(gate) as client:
+        answer = await client.get("/v1/models", headers=keys.headers("ann"))
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "8")
 
 
 async def test_uploads_and_administrators_calls_are_written_down(app: FastAPI, keys: Keys) -> None:
