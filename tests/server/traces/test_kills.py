@@ -9,10 +9,8 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +91,6 @@ class Cast:
                 stdout=said if role == "spooler" else log,
                 stderr=log,
             )
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="concordance-test-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        yield home
 
 
 def torment(cast: Cast, kills: int, seed: int) -> None:
