@@ -41,10 +41,11 @@ select drop_days_before($1)
 -- list_traces --
 -- A page of traces. Every filter that is null is left out of the plan, which is made anew each
 -- time with the values at hand. The parts in braces are the sort's. Texts are long and lie apart:
--- they are shortened outside, for the page alone, not for all that is sorted. The text is asked
--- for twice: words lie apart, too, so that a row that is looked at in vain costs more than Postgres
--- thinks, and of a phrase it thinks there is one where all of its words are. What is there twice
--- counts as rarer, and it takes the index of words sooner.
+-- they are shortened outside, for the page alone, not for all that is sorted. Words lie apart, too:
+-- a row that is looked at in vain costs more than Postgres thinks, and of a phrase it thinks there
+-- is one where all of its words are. So where words are asked for, two conditions follow that
+-- always hold. Postgres expects a third of the rows to meet each, and takes the index of words
+-- sooner.
 select
     request_id, created_at, completed_at, latency, time_to_first_token, model, endpoint, caller,
     status, finish_reason, level, parent_id, mods, actions, tags,
@@ -63,7 +64,7 @@ from (
         and ($8::text is null or tags @> array[$8::text])
         and ($9::text is null or favourites @> array[$9::text])
         and ($10::text is null or search @@ websearch_to_tsquery('simple', $10))
-        and ($10::text is null or search @@ websearch_to_tsquery('simple', $10))
+        and ($10::text is null or (length(model) >= 0 and length(caller) >= 0))
         and ($11::float8 is null or latency >= $11)
         and ($12::float8 is null or latency <= $12)
         and ($13::int is null or output_tokens >= $13)
