@@ -25,7 +25,8 @@ from bench.run import AGAIN, BASE, Run, check_equal, compare, whole
 from bench.server import Program, Server
 from server.traces.status import ShippingStatus, lag
 
-KEPT = (("CONCORDANCE_EMBEDDED_POSTGRES", "true"),)
+KEPT = (("CONCORDANCE_EMBEDDED_POSTGRES", "true"), ("CONCORDANCE_TRACE", "off"))
+"""Small requests that only warm a connection leave no trace."""
 SMALL_OURS, DEMO_OURS = Program("ours", SMALL, settings=KEPT), Program("ours", DEMO, settings=KEPT)
 AT_ONCE = 16
 IN_A_ROW = 3

@@ -15,7 +15,7 @@ from server.traces.asked import Asked
 from server.traces.trace import Trace
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanProcessor
+    from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.util.types import AttributeValue
 
 log = logging.getLogger("concordance.traces")
@@ -61,7 +61,7 @@ class Spans:
         request = trace.request
         found = attributes(trace, asked)
         span = self._tracer.start_span(
-            f"{found['gen_ai.operation.name']} {found['gen_ai.request.model']}",
+            " ".join(str(found[f"gen_ai.{part}"]) for part in ("operation.name", "request.model")),
             TraceContextTextMapPropagator().extract({"traceparent": asked.traceparent}),
             SpanKind.SERVER,
             found,
