@@ -47,6 +47,15 @@ def ratio_of(pairs: Iterable[tuple[float, float]]) -> Estimate:
     return median_of([second / first for first, second in pairs])
 
 
+def percentile_of(values: Sequence[float], percent: float) -> Estimate:
+    """So many percent of the values are at most this."""
+
+    def middle(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.percentile(samples, percent, axis=1))
+
+    return Estimate(float(np.percentile(values, percent)), *bootstrap(values, middle))
+
+
 def medians(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.median(samples, axis=1))
 

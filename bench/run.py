@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from bench.answer import Ask
 from bench.client import Client
@@ -117,19 +117,23 @@ async def check_equal(
     one: tuple[Client, str | None],
     other: tuple[Client, str | None],
     tokens: int = CHECKED_TOKENS,
+    fields: tuple[dict[str, Any], dict[str, Any]] = ({}, {}),
 ) -> None:
-    """Raise `RuntimeError` unless both sides, a client and a mod each, write the same tokens."""
+    """Raise `RuntimeError` unless both sides, a client and a mod each, write the same tokens.
+
+    fields: more of each side's body.
+    """
     prompts = run.prompts(one[0].server.program)
     fresh = [prompts.fresh() for _ in range(CHECKED_PROMPTS)]
-    first, second = [await _answers(client, fresh, mod, tokens) for client, mod in (one, other)]
+    first, second = [
+        await _answers(client, [Ask(p, tokens, mod, watched=True, fields=more) for p in fresh])
+        for (client, mod), more in zip((one, other), fields, strict=True)
+    ]
     for a, b in zip(first, second, strict=True):
         if a != b:
             raise RuntimeError(f"the sides write different tokens: {a} and {b}")
 
 
-async def _answers(
-    client: Client, prompts: list[list[int]], mod: str | None, tokens: int
-) -> list[list[int]]:
-    """The tokens that answer these prompts, asked one after the other."""
-    asks = [Ask(prompt, tokens, mod, watched=True) for prompt in prompts]
+async def _answers(client: Client, asks: list[Ask]) -> list[list[int]]:
+    """The tokens that answer these, asked one after the other."""
     return [answer.ids for answer in (await client.block([asks])).answers]

@@ -77,6 +77,7 @@ class Servers:
 
     def __enter__(self) -> Servers:
         self._home = tempfile.TemporaryDirectory(prefix="concordance-bench-")
+        Path(self._home.name).chmod(0o755)  # Postgres's account must enter, where there is one
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,12 +1,14 @@
 """Traces that nobody asked for: a server's traffic over some weeks, made up, the same each time.
 
 A few models and callers are busy and most are not; some mods are old, some rare; words come as
-often as words do; a few requests fail, a few are long.
+often as words do; a few requests fail or are aborted, a few are long, a few replay another.
 """
 
 from __future__ import annotations
 
+import math
 import random
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -18,11 +20,18 @@ from server.traces.trace import Trace
 MODELS = [f"model-{n}" for n in range(8)]
 MODS = [f"mod-{n}" for n in range(30)]
 CALLERS = [f"caller-{n}" for n in range(300)]
+FAVOURERS = [f"favourer-{n}" for n in range(10)]
 TAGS = [f"tag-{n}" for n in range(50)]
 ACTIONS = ["force_tokens", "backtrack", "adjust_logits", "force_output", "tool_calls"]
 WORDS = [f"w{n}" for n in range(20_000)]
 
 _STORIES = 200
+_COMPANIONS = {word: WORDS[(7 * n + 3) % len(WORDS)] for n, word in enumerate(WORDS)}
+
+
+def companion(word: str) -> str:
+    """The word that follows this one more often than chance has it, as words of a language do."""
+    return _COMPANIONS[word]
 
 
 class Traffic:
@@ -32,9 +41,10 @@ class Traffic:
         self._random = random.Random(seed)
         self._weights = {
             len(names): list(accumulate(1 / (rank + 1) for rank in range(len(names))))
-            for names in (MODELS, MODS, CALLERS, TAGS, ACTIONS, WORDS)
+            for names in (MODELS, MODS, CALLERS, FAVOURERS, TAGS, ACTIONS, WORDS)
         }
         self._words = words
+        self._recent: deque[str] = deque(maxlen=100)
         self._stories = [self._story() for _ in range(_STORIES)]
 
     def traces(self, count: int, end: datetime, days: float) -> Iterator[Trace]:
@@ -49,6 +59,7 @@ class Traffic:
     def _trace(self, number: int, created: datetime) -> Trace:
         rnd = self._random
         story = rnd.choice(self._stories)
+        parent = rnd.choice(self._recent) if self._recent and rnd.random() < 0.01 else ""
         latency = len(story) * 0.02 * rnd.lognormvariate(0, 0.5)
         request = Request(
             request_id=f"chatcmpl-{rnd.getrandbits(96):024x}-{number}",
@@ -58,14 +69,16 @@ class Traffic:
             model=self.pick(MODELS),
             caller=self.pick(CALLERS),
             endpoint="/v1/chat/completions",
+            parent_id=parent,
             user_prompt=self._text(self._words),
             user_prompt_token_ids=list(range(20)),
             final_text=self._text(self._words // 2),
-            finish_reason="stop",
+            finish_reason="abort" if rnd.random() < 0.02 else "stop",
             usage=Usage(prompt=20),
             tags=[self.pick(TAGS)] if rnd.random() < 0.05 else [],
         )
         request.messages = [{"role": "user", "content": request.user_prompt}]
+        self._recent.append(request.request_id)
         trace = Trace(request=request, story=story)
         if rnd.random() < 0.3:
             self._modify(trace)
@@ -84,7 +97,12 @@ class Traffic:
             trace.logs = [ModLog("a line that was printed", name, 0)]
 
     def _text(self, words: int) -> str:
-        return " ".join(self._random.choices(WORDS, cum_weights=self._weights[len(WORDS)], k=words))
+        """So many words as a rule, sometimes many more."""
+        words = max(1, min(10 * words, int(self._random.lognormvariate(math.log(words), 0.7))))
+        text = self._random.choices(WORDS, cum_weights=self._weights[len(WORDS)], k=words)
+        for place in range(1, words, 5):
+            text[place] = companion(text[place - 1])
+        return " ".join(text)
 
     def _story(self) -> Story:
         story = Story()

@@ -214,6 +214,11 @@ class Settings(BaseSettings):
         validation_alias="QUOTE_LOG_INGEST_URL",
         description="Where else to send finished traces.",
     )
+    otlp_endpoint: Annotated[str | None, AfterValidator(_web)] = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="An OpenTelemetry collector, by OTLP over HTTP, that gets a span per answer.",
+    )
 
     @property
     def is_demo(self) -> bool:

@@ -13,6 +13,8 @@ from bench.rows import (
     reference,
     stock,
     strategies,
+    trace_store,
+    traces,
 )
 
 FAMILIES = (
@@ -25,6 +27,8 @@ FAMILIES = (
     masks,
     constraints,
     reference,
+    traces,
+    trace_store,
 )
 """Modules with `ROWS`, in the order of the table."""
 

@@ -155,6 +155,7 @@ def _asked(request: Request, caller: str, body: bytes) -> tuple[Asked, bytes]:
     """
     chosen = "x-request-id" in request.headers or b'"request_id"' in body
     asked = Asked(request.url.path, caller, body, chosen_id=chosen)
+    asked.traceparent = request.headers.get("traceparent", "")
     if b'"trace"' not in body:
         return asked, body
     content = asked.content

@@ -20,7 +20,10 @@ from server.api.entrance import asked_for, serve_call
 from server.api.shapes import shape_of
 from server.engine.call import Call
 from server.mods.performance import Performance, RefusedError
+from server.traces.asked import Asked, current_asked
 
+DRY_RUN = "/v1/mods/dry-run"
+"""The endpoint that the trace names."""
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 
@@ -33,11 +36,16 @@ class Stage:
         self._app, self._pool, self._served_names = app, pool, served_names
 
     async def perform(
-        self, packages: Sequence[Package], shared: Mapping[str, str], body: dict[str, Any]
+        self,
+        packages: Sequence[Package],
+        shared: Mapping[str, str],
+        body: dict[str, Any],
+        caller: str,
     ) -> Performance:
         """See `Perform`."""
         path = COMPLETIONS if "prompt" in body else CHAT
         body = {**body, "model": self._model(body.get("model"))}
+        asked = Asked(DRY_RUN, caller, json.dumps(body).encode())
         async with self._pool.alone(packages, shared) as host:
             call = Call(
                 mods=list(packages),
@@ -45,7 +53,7 @@ class Stage:
                 wants_record=True,
                 **asked_for(body),
             )
-            answer = await self._ask(path, body, call)
+            answer = await self._ask(path, body, call, asked)
         return performance_of(answer, call)
 
     def _model(self, wanted: str | None) -> str:
@@ -54,9 +62,15 @@ class Stage:
             raise RefusedError(404, f"no model {wanted!r:.80}; there are {', '.join(served)}")
         return wanted or served[0]
 
-    async def _ask(self, path: str, body: dict[str, Any], call: Call) -> httpx.Response:
+    async def _ask(
+        self, path: str, body: dict[str, Any], call: Call, asked: Asked
+    ) -> httpx.Response:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            await serve_call(self._app, scope, receive, send, call, shape_of(path, body))
+            token = current_asked.set(asked)
+            try:
+                await serve_call(self._app, scope, receive, send, call, shape_of(path, body))
+            finally:
+                current_asked.reset(token)
 
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://inside") as client:

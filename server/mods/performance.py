@@ -41,12 +41,14 @@ class RefusedError(ModError):
         self.status = status
 
 
-Perform = Callable[[Sequence[Package], Mapping[str, str], dict[str, Any]], Awaitable[Performance]]
+Perform = Callable[
+    [Sequence[Package], Mapping[str, str], dict[str, Any], str], Awaitable[Performance]
+]
 """Runs mods (with the caller's helper modules) over one request: the body of a chat completion, or
-of a completion if it has a `prompt`. Raises `ModError`."""
+of a completion if it has a `prompt`. Last, who asks. Raises `ModError`."""
 
 
 async def nowhere(
-    packages: Sequence[Package], shared: Mapping[str, str], body: dict[str, Any]
+    packages: Sequence[Package], shared: Mapping[str, str], body: dict[str, Any], caller: str
 ) -> Performance:
     raise HostError("this server has no model")

@@ -166,7 +166,7 @@ async def _dry_run(
     if asked.scripted:
         scene = asked.scene()
         return rehearsed(packages, scene, await state.rehearse(packages, shared, scene))
-    work = state.perform(packages, shared, asked.body())
+    work = state.perform(packages, shared, asked.body(), caller)
     return performed(packages, asked, await unless_gone(request, _awaited(work)))
 
 

@@ -22,7 +22,8 @@ LEVELS: tuple[str, ...] = get_args(Tracing)
 class Asked:
     """level: what the request asks for, None for what the server is set to. chosen_id: whether
     the client chose the request's id, which may then come twice. parent_id, parent_step: the trace
-    that is replayed, and the round from which it differs. ids: of the traces that came of it.
+    that is replayed, and the round from which it differs. traceparent: the client's own span, as
+    W3C's header gives it. ids: of the traces that came of it.
     """
 
     endpoint: str = ""
@@ -32,6 +33,7 @@ class Asked:
     chosen_id: bool = False
     parent_id: str = ""
     parent_step: int | None = None
+    traceparent: str = ""
     ids: list[str] = field(default_factory=list)
 
     @cached_property

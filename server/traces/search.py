@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +14,9 @@ from msgspec import Struct
 from server.traces.database import Database
 from server.traces.errors import CursorError
 from server.traces.queries import queries
+from server.traces.record import now
 from server.traces.rows import escaped, plain
+from server.traces.windows import Windows
 
 MAX_LIMIT = 1000
 
@@ -126,12 +128,43 @@ class Search:
         limit = max(1, min(limit, MAX_LIMIT))
         after = None if cursor is None else decode_cursor(cursor, sort)
         async with self._database.connection() as connection:
-            rows = await connection.fetch(
-                list_query(sort), *list_values(filters, limit + 1, reader, after)
-            )
+            rows = await _rows(connection, filters, sort, limit + 1, reader, after)
         summaries = [_summary(row) for row in rows[:limit]]
         more = len(rows) > limit
         return Page(summaries, encode_cursor(summaries[-1], sort) if more else None)
+
+
+async def _rows(
+    connection: Any,
+    filters: Filters,
+    sort: str,
+    wanted: int,
+    reader: str | None,
+    after: tuple[Any, str] | None,
+) -> list[Any]:
+    """So many rows, or all there are, and perhaps more. By time, they are looked for by windows."""
+
+    async def within(since: datetime | None, until: datetime | None) -> list[Any]:
+        part = replace(filters, since=since, until=until)
+        values = list_values(part, wanted, reader, after)
+        return list(await connection.fetch(list_query(sort), *values))
+
+    if SORTS[sort].key != "created_at":
+        return await within(filters.since, filters.until)
+    start = filters.since if after is None else after[0]
+    if sort == "newest":
+        start = _newest(filters.until) if after is None else after[0]
+    elif start is None:
+        start = await connection.fetchval(queries()["oldest_trace"]) or now()
+    windows = Windows(start, filters.since, filters.until, back=sort == "newest")
+    rows: list[Any] = []
+    while len(rows) < wanted and (window := windows.next(len(rows), wanted)):
+        rows += await within(*window)
+    return rows
+
+
+def _newest(until: datetime | None) -> datetime:
+    return now() if until is None else min(now(), until - timedelta.resolution)
 
 
 def list_query(sort: str) -> str:

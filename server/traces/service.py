@@ -21,6 +21,7 @@ from server.traces.errors import AwayError, SpoolInUseError
 from server.traces.live import Live
 from server.traces.metrics import gauge_traces
 from server.traces.sidecar import Sidecar
+from server.traces.spans import Spans
 from server.traces.spool import Spool
 from server.traces.status import ShippingStatus, lag
 from server.traces.watching import Observer
@@ -81,7 +82,10 @@ async def traces(settings: Settings, model: str, candidates: int) -> AsyncIterat
     embedded, live = EmbeddedPostgres(settings.home), Live()
     archive = Archive(lambda: _address(settings, embedded))
     spool, missing = _spool(settings)
-    observer = Observer(spool, settings.trace, model=model, candidates=candidates, live=live)
+    spans = Spans.to(settings.otlp_endpoint)
+    observer = Observer(
+        spool, settings.trace, model=model, candidates=candidates, live=live, spans=spans
+    )
     running = Traces(observer, archive, live, spool, _sidecar(settings, spool), missing)
     if running.sidecar is None:
         missing.append("no writer: traces stay in the spool")
@@ -99,6 +103,8 @@ async def traces(settings: Settings, model: str, candidates: int) -> AsyncIterat
         with suppress(asyncio.CancelledError):
             await connecting
         await asyncio.to_thread(observer.close)
+        if spans is not None:
+            await asyncio.to_thread(spans.close)
         if spool is not None:
             await asyncio.to_thread(spool.close)
         if running.sidecar is not None:

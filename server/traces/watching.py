@@ -23,6 +23,7 @@ from server.traces.finishing import TOP_TOKENS, trace_of
 from server.traces.live import Live
 from server.traces.record import Error, ModUse
 from server.traces.seen import Seen, micros
+from server.traces.spans import Spans
 from server.traces.spool import Spool
 from server.traces.trace import Trace
 
@@ -64,7 +65,7 @@ class Observer:
 
     spool: where traces go; None to trace nothing. level: of requests that do not ask for one.
     model: what the server calls its model. candidates: how many of the likeliest tokens the engine
-    can be asked for.
+    can be asked for. spans: where a span of each trace goes, the caller's to close.
     """
 
     def __init__(
@@ -75,13 +76,14 @@ class Observer:
         model: str = "",
         candidates: int = TOP_TOKENS,
         live: Live | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self.live = Live() if live is None else live
         self.level = level
         self.model = model
         self.pending = 0
         self.candidates = min(candidates, TOP_TOKENS)
-        self._spool = spool
+        self._spool, self._spans = spool, spans
         self._thread = ThreadPoolExecutor(1, "traces")
 
     def plain(
@@ -158,8 +160,17 @@ class Observer:
             spool.drop("unwritable")
         else:
             spool.append(trace)
+            self._tell(trace, seen.asked)
         finally:
             self.pending -= 1
+
+    def _tell(self, trace: Trace, asked: Asked) -> None:
+        if self._spans is None:
+            return
+        try:
+            self._spans.tell(trace, asked)
+        except Exception:  # others' code; a trace is worth more than its span
+            log.exception("no span can be made of trace %r", trace.request.request_id)
 
     def _asked(self) -> tuple[Asked, Tracing]:
         asked = current_asked.get() or Asked()

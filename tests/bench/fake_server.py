@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -70,9 +71,13 @@ def line(content: dict[str, Any]) -> bytes:
 
 
 class FakeServer:
-    """`wrong`: it writes other tokens than the others do."""
+    """wrong: it writes other tokens than the others do. tracing: how many times as long a step
+    takes in a request that is traced. loses: it keeps no trace.
+    """
 
-    def __init__(self, wrong: bool = False) -> None:
+    def __init__(self, wrong: bool = False, tracing: float = 1.0, loses: bool = False) -> None:
+        self.levels: Counter[str] = Counter()
+        self._tracing, self._loses = tracing, loses
         self.uploaded: list[str] = []
         self.running = self.most = 0
         self._wrong = wrong
@@ -86,11 +91,17 @@ class FakeServer:
         return web.json_response({})
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(text="concordance_segments_total 5.0\n")
+        kept = 0 if self._loses else self.levels["tokens"] + self.levels["full"]
+        return web.Response(
+            text=f"concordance_segments_total 5.0\nconcordance_traces_total {kept}.0\n"
+        )
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         mod = body["model"].split("/")[2:]
+        level = body.get("trace", "off")
+        self.levels[level] += 1
+        step = STEP if level == "off" else STEP * self._tracing
         reply = web.StreamResponse()
         await reply.prepare(request)
         self.running += 1
@@ -98,7 +109,7 @@ class FakeServer:
         try:
             prompt = [*body["prompt"], 1] if self._wrong else body["prompt"]
             for steps, ids, removed in events(prompt, body["max_tokens"], "".join(mod)):
-                await asyncio.sleep(steps * STEP)
+                await asyncio.sleep(steps * step)
                 if removed and body.get("stream_removed"):
                     await reply.write(chunk({"removed": {"tokens": removed}}))
                 told = {"token_ids": ids} if body.get("return_token_ids") else {}

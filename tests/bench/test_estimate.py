@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.estimate import Estimate, bootstrap, mean_of, median_of, medians, ratio_of
+from bench.estimate import Estimate, bootstrap, mean_of, median_of, medians, percentile_of, ratio_of
 
 
 def test_the_ratio_is_the_second_over_the_first_and_its_median_ignores_an_outlier() -> None:
@@ -39,3 +39,9 @@ def test_the_interval_is_the_same_every_time_and_narrows_with_rounds() -> None:
 def test_an_estimate_is_written_with_four_digits() -> None:
     written = Estimate(1.000049, 0.5, 2.0).as_json()
     assert written == {"value": 1.0, "low": 0.5, "high": 2.0}
+
+
+def test_a_percentile_lies_where_so_many_are_below_it() -> None:
+    found = percentile_of([float(n) for n in range(101)], 95)
+    assert found.value == 95
+    assert 80 < found.low <= 95 <= found.high <= 100

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench.row import Finding
-from bench.rows import ROWS
+from bench.rows import ROWS, traces
 from bench.run import Run, Scale
+from server.traces.status import ShippingStatus
 from tests.bench.fake_server import RESTART_STEPS, FakeServer, fakes
 
 BY_NAME = {row.name: row for row in ROWS}
@@ -49,6 +52,34 @@ async def test_a_run_that_enters_at_once_is_as_many_times_faster_as_it_saves_ste
     found = await measure("forced-64")
     assert found.estimate.value > 65 / RESTART_STEPS / 3
     assert found.facts["step_ms"] == pytest.approx(4, rel=1)
+
+
+@pytest.fixture
+def shipped_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's home, in which a writer has shipped all there is."""
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    ShippingStatus(shipped=1).save(spool)
+    monkeypatch.setattr(traces, "home_of", lambda server: tmp_path)
+    monkeypatch.setattr(traces, "LINGER", 0.0)
+
+
+@pytest.mark.usefixtures("shipped_home")
+@pytest.mark.parametrize("level", ["tokens", "full"])
+async def test_what_tracing_costs_is_seen_on_one_server(level: str) -> None:
+    fake = FakeServer(tracing=2.0)
+    found = await measure(f"traces-{level}", ours=fake)
+    assert 0.3 < found.estimate.value < 0.8
+    assert found.floor is not None
+    assert 0.5 < found.floor.value < 2
+    assert fake.levels[level] > 2 * 2 * 16
+    assert set(fake.levels) == {"off", level}
+
+
+@pytest.mark.usefixtures("shipped_home")
+async def test_traces_that_are_not_kept_are_no_result() -> None:
+    with pytest.raises(RuntimeError, match="requests left 0 traces"):
+        await measure("traces-tokens", ours=FakeServer(loses=True))
 
 
 @pytest.mark.parametrize("name", ["backtrack-512", "backtrack-512-busy"])

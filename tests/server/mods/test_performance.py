@@ -20,6 +20,7 @@ from mods.runtime.decisions import END_SEGMENT, Fail, Finish, Force, SessionSpec
 from mods.runtime.host.feed import Feeds
 from mods.runtime.host.pool import HostPool
 from mods.runtime.host.protocol import FeedRow
+from mods.runtime.package import Package
 from mods.sdk.tokenizer import Tokenizer, load_tokenizer
 from server.api.stage import Stage
 from server.demo import MODEL_PATH
@@ -27,6 +28,7 @@ from server.engine.call import Call, Choice, current_call
 from server.engine.session import session_numbers
 from server.mods.registry import ModRegistry
 from server.mods.routes import ModsState, router
+from server.traces.asked import Asked, current_asked
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -52,6 +54,7 @@ class Typist:
         self.tokenizer: Tokenizer = load_tokenizer(MODEL_PATH)
         self.run_dir = run_dir
         self.asked: list[dict[str, Any]] = []
+        self.traced_for: list[Asked | None] = []
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -61,6 +64,7 @@ class Typist:
 
     async def chat(self, body: dict[str, Any]) -> Response:
         self.asked.append(body)
+        self.traced_for.append(current_asked.get())
         if body["max_tokens"] > 500:
             refusal = {"error": {"message": "max_tokens is too large", "type": "BadRequestError"}}
             return JSONResponse(refusal, status_code=400)
@@ -174,6 +178,17 @@ async def test_a_source_is_run_on_the_model_and_everything_is_told(
     assert asked["model"] == "base"
     assert asked["messages"] == [{"role": "user", "content": "How are you?"}]
     assert (asked["temperature"], asked["seed"], asked["max_tokens"]) == (0, 3, 64)
+
+
+async def test_its_trace_is_the_caller_s(pool: HostPool, typist: Typist) -> None:
+    package = Package.from_source(CALM)
+    body = {"prompt": "A", "max_tokens": 8}
+    await Stage(typist.app(), pool, lambda: ["base"]).perform([package], {}, body, "ann")
+    (asked,) = typist.traced_for
+    assert asked is not None
+    assert (asked.endpoint, asked.caller) == ("/v1/mods/dry-run", "ann")
+    assert asked.content == {**body, "model": "base"}
+    assert current_asked.get() is None
 
 
 async def test_nothing_is_left_behind(client: httpx.AsyncClient, pool: HostPool) -> None:

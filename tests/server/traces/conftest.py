@@ -28,6 +28,15 @@ def open_home() -> Iterator[Path]:
     shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A data folder for one test, which other accounts may enter."""
+    with tempfile.TemporaryDirectory(prefix="concordance-test-") as folder:
+        home = Path(folder)
+        home.chmod(0o755)
+        yield home
+
+
 @pytest.fixture(scope="session")
 def postgres(open_home: Path) -> Iterator[str]:
     """The address of a Postgres that runs."""

@@ -9,10 +9,8 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ import pytest
 from server.postgres.embedded import EmbeddedPostgres
 from server.postgres.place import find_place
 from server.traces.database import Database
-from server.traces.status import lag
+from server.traces.status import ShippingStatus, lag
 from server.traces.store import Store
 from tests.server.traces.spooling_child import numbered
 
@@ -58,6 +56,12 @@ class Cast:
             return
         self.kills[role] += 1
 
+    def at_work(self) -> bool:
+        """Whether the writer that lives now has written to a Postgres that lives."""
+        status = ShippingStatus.load(self.spool)
+        mine = status.pid == self._processes["writer"].pid and status.shipped > 0
+        return mine and not status.away and (find_place(self.home).data / "postmaster.pid").exists()
+
     def stop(self, role: str) -> None:
         self._processes[role].terminate()
         self._processes[role].wait(60)
@@ -89,20 +93,18 @@ class Cast:
             )
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="concordance-test-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)
-        yield home
-
-
 def torment(cast: Cast, kills: int, seed: int) -> None:
-    """Kill somebody at random, again and again, under load."""
+    """Kill somebody at random, again and again, under load.
+
+    A third of the kills come at any moment, also while others are still starting. For the rest it
+    is waited until all are at work: else a slow machine never gets further than to start them.
+    """
     rnd = random.Random(seed)
     cast.keep_running()
     wait_for(lambda: len(cast.acknowledged()) > 20, 60)
     while sum(cast.kills.values()) < kills:
+        if rnd.random() < 2 / 3:
+            wait_for(cast.at_work, 120)
         time.sleep(rnd.expovariate(2))
         cast.kill(rnd.choice(["spooler", "writer", "postgres"]))
         cast.keep_running()
@@ -157,5 +159,5 @@ def test_six_kills_lose_nothing(home: Path) -> None:
 def test_fifty_kills_lose_nothing(home: Path, seed: int) -> None:
     """Four times fifty, at some 2,500 token events a second."""
     cast = survive(home, 50, rate=100, seed=seed)
-    assert set(cast.kills) == {"spooler", "writer", "postgres"}
+    assert all(cast.kills[role] >= 5 for role in ("spooler", "writer", "postgres")), cast.kills
     assert (cast.home / "writer.log").read_text().count("Traceback") == 0

@@ -176,3 +176,23 @@ async def test_text_with_nul_is_listed_as_it_was(store: Store, search: Search) -
     await store.write([one("n\x00l", user_prompt="a\x00b", tags=["x\x00"])])
     (line,) = (await search.page(Filters(tag="x\x00"))).traces
     assert (line.request_id, line.prompt, line.tags) == ("n\x00l", "a\x00b", ["x\x00"])
+
+
+@pytest.mark.parametrize("sort", ["newest", "oldest"])
+async def test_lists_by_time_go_on_over_days_without_traces(
+    store: Store, database: Database, sort: str
+) -> None:
+    days = [0, 1, 2, 9, 40, 41, 300, 500]
+    await store.write([made(f"d{n}", created_at=START - timedelta(days=n)) for n in days])
+    wanted = [f"d{n}" for n in (days if sort == "newest" else days[::-1])]
+    search, cursor, found = Search(database), None, []
+    for _ in range(len(days)):
+        page = await search.page(Filters(text="prompt"), sort=sort, limit=3, cursor=cursor)
+        found += names(page)
+        cursor = page.next
+        if cursor is None:
+            break
+    assert found == wanted
+    since, until = START - timedelta(days=300), START - timedelta(days=2)
+    bounded = await search.page(Filters(since=since, until=until), sort=sort)
+    assert names(bounded) == [name for name in wanted if name in ("d9", "d40", "d41", "d300")]
