@@ -18,7 +18,6 @@ from tests.engine.told import HOSTILE, QUESTION, Stored, wait_for
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 STRIP = "Tokens of the prompt and the answer"

@@ -21,7 +21,6 @@ from tests.engine.told import QUESTION, Stored, bring, long_trace
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 LONG = 10_000

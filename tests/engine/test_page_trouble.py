@@ -7,7 +7,6 @@ import uuid
 from typing import TYPE_CHECKING
 
 import httpx
-import pytest
 
 from tests.engine.browsing import Window
 from tests.engine.live import Live
@@ -16,7 +15,6 @@ from tests.engine.told import QUESTION, Stored, wait_for
 if TYPE_CHECKING:
     from playwright.sync_api import Route
 
-pytest.importorskip("playwright")
 from playwright.sync_api import expect
 
 LISTING = "**/logs?*"

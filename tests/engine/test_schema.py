@@ -15,13 +15,12 @@ from typing import Any
 import httpx
 import pytest
 import requests
+import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 
 from tests.engine.conftest import OPTIONS
 from tests.engine.live import Live, serving
-
-schemathesis = pytest.importorskip("schemathesis")
 
 KEY = "secret-key"
 TOKENS = 4
