@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mods.runtime.grammar.compile import compile_constraint
@@ -41,6 +40,8 @@ class Outcome:
     answer: Tried | Refused
     until: float
     size: int
+    walked: bool = True
+    """Whether it was tried out, not only compiled."""
 
 
 class Admission:
@@ -63,20 +64,18 @@ class Admission:
 
     async def admit(self, constraint: Constraint, caller: str = "") -> Grammar:
         """The grammar to use. Raises `ConstraintError`, `BusyError`."""
-        return (await self._trial(constraint, caller, at_once=is_plain)).grammar
+        return (await self._trial(constraint, caller, walks=False)).grammar
 
     async def trial(self, constraint: Constraint, caller: str = "") -> Trial:
         """The same, with what it costs."""
-        return await self._trial(constraint, caller, at_once=lambda _: False)
+        return await self._trial(constraint, caller, walks=True)
 
-    async def _trial(
-        self, constraint: Constraint, caller: str, at_once: Callable[[Constraint], bool]
-    ) -> Trial:
-        """What is remembered, or found out. at_once: whether compiling it here will do."""
+    async def _trial(self, constraint: Constraint, caller: str, walks: bool) -> Trial:
+        """What is remembered, or found out. walks: whether compiling alone will never do."""
         check_size(constraint)
         key = digest(constraint)
-        answer = self._remembered(key)
-        if answer is None and at_once(constraint):
+        answer = self._remembered(key, walks)
+        if answer is None and not walks and is_plain(constraint):
             answer = self._compiled(key, constraint)
         answer = answer or await self._tried(key, constraint, caller)
         if isinstance(answer, Refused):
@@ -89,7 +88,7 @@ class Admission:
         grammar = compile_constraint(constraint, self._triers.options, surely_read=True)
         compile_ms = round(1000 * (time.perf_counter() - began), 3)
         answer = Tried(Trial(grammar, compile_ms, 0.0, 0), 0)
-        self._remember(key, answer)
+        self._remember(key, answer, walked=False)
         return answer
 
     async def judge(
@@ -99,9 +98,9 @@ class Admission:
         answer = await self._triers.run(Judge(constraint, text, finished), caller)
         return answer.verdict if isinstance(answer, Judged) else None
 
-    def _remembered(self, key: str) -> Tried | Refused | None:
+    def _remembered(self, key: str, walked: bool) -> Tried | Refused | None:
         outcome = self._kept.get(key)
-        if outcome is None:
+        if outcome is None or (walked and not outcome.walked):
             return None
         if outcome.until < time.monotonic():
             self._drop(key)
@@ -124,9 +123,11 @@ class Admission:
         self._remember(key, answer)
         return answer
 
-    def _remember(self, key: str, answer: Tried | Refused) -> None:
+    def _remember(self, key: str, answer: Tried | Refused, walked: bool = True) -> None:
+        if key in self._kept:
+            self._drop(key)
         if isinstance(answer, Tried):
-            outcome = Outcome(answer, float("inf"), answer.trial.grammar.size)
+            outcome = Outcome(answer, float("inf"), answer.trial.grammar.size, walked)
         else:
             outcome = Outcome(answer, time.monotonic() + REFUSAL_SECONDS, len(answer.reason))
         self._kept[key] = outcome

@@ -19,7 +19,10 @@ def stream(*events: Event) -> Answer:
 
 def test_every_row_has_a_name_of_its_own_and_most_a_server() -> None:
     assert len(BY_NAME) == len(ROWS) == sum(len(family.ROWS) for family in FAMILIES)
-    serverless = ["mask-131k", "traces-writer", "traces-visible", "million", "million-open"]
+    serverless = [
+        *("hot-path", "mask-131k"),
+        *("traces-writer", "traces-visible", "million", "million-open"),
+    ]
     assert [row.name for row in ROWS if not row.programs] == serverless
 
 
@@ -33,6 +36,7 @@ def test_every_row_has_a_name_of_its_own_and_most_a_server() -> None:
         ("strategy-choices", at_most(1.05)),
         ("strategy-chars", at_most(1.05)),
         ("strategy-list", at_most(1.05)),
+        ("hot-path", None),
         ("mask-131k", at_most(50)),
         ("schemas-16", at_least(0.95)),
         ("schema-latency-16", at_least(1.0)),

@@ -44,9 +44,10 @@ MOST_FIRST_STEP = 0.25
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """A grammar that can be used. Times in milliseconds: compile_ms of the wall clock,
+    """A grammar that can be used, and what it cost.
 
-    mask_ms the mean of processor time over the walks. steps: tokens walked.
+    Milliseconds: compile_ms on the clock, mask_ms of processor time, the mean over the walks.
+    steps: tokens walked.
     """
 
     grammar: Grammar

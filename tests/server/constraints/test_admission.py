@@ -245,3 +245,13 @@ async def test_plain_constraints_are_compiled_at_once(
     grammar = await admission.admit(plain)
     assert grammar is await admission.admit(plain)
     assert not Matcher(grammar, source.vocabulary()).is_dead()
+
+
+async def test_what_was_only_compiled_is_walked_for_who_asks_what_it_costs(
+    admission: Admission,
+) -> None:
+    plain = json_schema({"type": "object", "properties": {"walked": {"type": "integer"}}})
+    admitted = await admission.admit(plain)
+    trial = await admission.trial(plain)
+    assert trial.grammar.parts == admitted.parts
+    assert trial.steps > 0
