@@ -144,7 +144,7 @@ class ShowsAll(constraining.Constraining):
 def test_a_machine_that_wakes_nobody_in_time_is_caught(
     broken: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mods.runtime.machine.Constraining", broken)
+    monkeypatch.setattr("mods.runtime.rounds.Constraining", broken)
     with pytest.raises(LawBroken):
         check_laws(mod(constrains(Regex("[0-9]{4}"))), engine=long_winded())
 
@@ -156,7 +156,7 @@ def test_a_machine_that_shows_what_may_still_go_is_caught(monkeypatch: pytest.Mo
         return takes_back_once(event, actions) or sleeps(event, actions, tokenizer)
 
     check_laws(mod(handler, reach=8), engine=long_winded())
-    monkeypatch.setattr("mods.runtime.machine.Constraining", ShowsAll)
+    monkeypatch.setattr("mods.runtime.rounds.Constraining", ShowsAll)
     with pytest.raises(LawBroken) as caught:
         check_laws(mod(handler, reach=8), engine=long_winded())
     assert caught.value.law == 10
