@@ -27,7 +27,7 @@ from processors.rows import EXTRA_ARGS_KEY
 from server.constraints.reading import read_structured_outputs
 from server.engine.call import Call, current_call
 from server.engine.given import Given, place_of, queue_place
-from server.engine.gone import told_if_gone
+from server.engine.gone import EngineGoneError, told_if_gone
 from server.engine.grammars import EngineGrammars
 from server.engine.health import Health
 from server.engine.local import LocalHost
@@ -89,6 +89,11 @@ class ModEngine:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
+
+    @property
+    def dead_error(self) -> BaseException:
+        """What vLLM's routes raise where they see that the engine has ended."""
+        return EngineGoneError()
 
     async def check_health(self) -> None:
         """Raise unless the engine lives and answers within the health timeout."""

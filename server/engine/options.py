@@ -36,6 +36,8 @@ def engine_options(settings: Settings, given: Sequence[str]) -> Namespace:
     # Each platform's own model runner: the processors' interfaces differ between them.
     second_runner = in_workers and not current_platform.is_cpu()
     os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "1" if second_runner else "0"
+    # A request that meets a dead engine must not end the server: its keeper starts another.
+    os.environ["VLLM_KEEP_ALIVE_ON_ENGINE_DEATH"] = "1"
     if not in_workers:
         ours += _reference_options(given)
     elif current_platform.is_cpu():

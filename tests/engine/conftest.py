@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.engine import questions
 from tests.engine.browsing import Window, browsing, opened
-from tests.engine.live import Live, serving
+from tests.engine.live import Live, open_home, serving
 from tests.engine.stock import Answer, Asked, ask
 from tests.engine.told import Stored, store_all
 
@@ -36,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def live() -> Iterator[Live]:
     """The demo model in float32; long prompts are prefilled in chunks, and many at once preempt.
 
-    Traces are stored, for the page; the account of the embedded Postgres may enter the home.
+    Traces are stored, for the page.
     """
     # A host may go without a core for a second on a busy machine: that is no mod's fault.
     # All tests together are one user, with more mods than one user has.
@@ -45,11 +42,8 @@ def live() -> Iterator[Live]:
         "CONCORDANCE_MAX_MODS": "10000",
         "CONCORDANCE_EMBEDDED_POSTGRES": "true",
     }
-    home = Path(tempfile.mkdtemp(prefix="concordance-live-"))
-    home.chmod(0o755)
-    with serving(home, *OPTIONS, **settings) as server:
+    with open_home() as home, serving(home, *OPTIONS, **settings) as server:
         yield server
-    shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

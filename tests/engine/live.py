@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
@@ -90,6 +91,16 @@ def free_port() -> int:
 def _own(home: Path) -> dict[str, str]:
     """Traces stay in the spool, but where a test asks for a Postgres."""
     return {"CONCORDANCE_HOME": str(home), "CONCORDANCE_EMBEDDED_POSTGRES": "false"}
+
+
+@contextmanager
+def open_home() -> Iterator[Path]:
+    """A folder that the account of the embedded Postgres may enter."""
+    with tempfile.TemporaryDirectory(
+        prefix="concordance-live-", ignore_cleanup_errors=True
+    ) as home:
+        Path(home).chmod(0o755)
+        yield Path(home)
 
 
 @contextmanager

@@ -72,6 +72,8 @@ def _answers(model: str, asked: Sequence[Asked]) -> list[Answer]:
         max_num_batched_tokens=512,
         block_size=32,
         kv_cache_memory_bytes=1 << 30,
+        # What is compared is what a constraint leaves, not what it forbids.
+        logprobs_mode="processed_logprobs",
         structured_outputs_config={"backend": "guidance"},
     )
     params = [

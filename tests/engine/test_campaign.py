@@ -31,7 +31,8 @@ KILL_EVERY_S = 4.0
 
 @pytest.fixture(scope="module")
 def canaries(live: Live) -> list[str]:
-    return [live.upload(CANARY.format(number=number + 40)) for number in range(MODS)]
+    sources = [CANARY.format(number=number) for number in range(MODS)]
+    return [live.upload(source.replace("def canary_", "def crowded_")) for source in sources]
 
 
 class Fate:

@@ -138,8 +138,29 @@ def goes_away_and_comes_back(
     restarts = live.metric("concordance_engine_restarts_total")
     streams = [Stream(live), Stream(live, "ahoy")]
     assert reaches(lambda: all(stream.pieces > 5 for stream in streams), 60)
-    visitor = Visitor(live)
-    did = time.monotonic()
+    visitor, did = Visitor(live), time.monotonic()
+    try:
+        _goes_and_comes(live, do_it, did, known_within, streams, restarts)
+    finally:
+        visitor.enough.set()
+        visitor.join(60)
+    print(f"slowest other answer {visitor.slowest:.2f} s")
+    assert visitor.closed == []
+    _works_as_before(live)
+    assert not live.engine_processes() & old
+    assert shared
+    assert not [segment for segment in shared if segment.exists()]
+
+
+def _goes_and_comes(
+    live: Live,
+    do_it: Callable[[], None],
+    did: float,
+    known_within: float,
+    streams: list[Stream],
+    restarts: float,
+) -> None:
+    """did: when it began."""
     do_it()
     # Whoever comes from now on is told within a second.
     assert reaches(lambda: live.post(*short()).status_code == 503, known_within + 1.0)
@@ -160,18 +181,8 @@ def goes_away_and_comes_back(
     ended = max(stream.ended or 0.0 for stream in streams) - did
     assert reaches(lambda: live.metric("concordance_engine_restarts_total") > restarts, 240)
     back = time.monotonic() - did
-    visitor.enough.set()
-    visitor.join(60)
-    print(
-        f"told after {told:.2f} s, streams ended after {ended:.2f} s, back after {back:.1f} s;"
-        f" slowest other answer {visitor.slowest:.2f} s"
-    )
+    print(f"told after {told:.2f} s, streams ended after {ended:.2f} s, back after {back:.1f} s")
     assert ended < known_within + 2.0
-    assert visitor.closed == []
-    _works_as_before(live)
-    assert not live.engine_processes() & old
-    assert shared
-    assert not [segment for segment in shared if segment.exists()]
 
 
 def _is_healthy(live: Live) -> bool:
