@@ -19,7 +19,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from rich.console import Console
@@ -56,8 +56,11 @@ def _purpose() -> str:
     return (__doc__ or "").split("\n", 1)[0]
 
 
-async def measure_all(rows: Sequence[Row], quick: bool, notes: Console) -> list[Entry]:
-    """Row by row; a row that fails is an entry too, and the others go on."""
+async def measure_all(
+    rows: Sequence[Row], quick: bool, notes: Console, keep: Callable[[Entry], None]
+) -> list[Entry]:
+    """Row by row; a row that fails is an entry too, and the others go on. keep: gets each at once,
+    so that a run that is interrupted leaves what it has."""
     task = asyncio.current_task()
     assert task is not None
     # A cancelled task stops its servers; a process that just ends would leave them.
@@ -69,6 +72,7 @@ async def measure_all(rows: Sequence[Row], quick: bool, notes: Console) -> list[
             servers.keep({program for later in rows[place:] for program in later.programs})
             bar.begin(row.name)
             entries.append(await measure_one(row, run, quick))
+            keep(entries[-1])
             bar.end(entries[-1])
     return entries
 
@@ -83,6 +87,15 @@ async def measure_one(row: Row, run: Run, quick: bool) -> Entry:
     except Exception as error:  # whatever is wrong with one row, the others are measured
         return failed(row, error, time.monotonic() - began, quick)
     return measured(row, finding, time.monotonic() - began, quick)
+
+
+def keep_one(entry: Entry) -> None:
+    """Put it among the kept numbers."""
+    kept.write(kept.merge(kept.load(), [entry]))
+
+
+def forget(_: Entry) -> None:
+    """Nothing is kept."""
 
 
 def listed(rows: Sequence[Row]) -> str:
@@ -100,12 +113,11 @@ def main() -> int:
     if given.render:
         kept.write(kept.merge(kept.load(), []))
         return 0
-    entries = asyncio.run(measure_all(given.rows, given.quick, Console(stderr=True)))
+    keep = keep_one if given.write else forget
+    entries = asyncio.run(measure_all(given.rows, given.quick, Console(stderr=True), keep))
     out = Console()
     out.width = max(WIDTH, out.width)  # in a file, too, every column is whole
     out.print(for_terminal(entries))
-    if given.write:
-        kept.write(kept.merge(kept.load(), entries))
     print(msgspec.json.encode({"bench": kept.machine(), "rows": entries}).decode())
     return 1 if any(entry.error for entry in entries) else 0
 
