@@ -101,6 +101,13 @@ _WRITTEN = {
     ),
 }
 
+HELD_TO = {
+    "choices": r"answer 1?[0-9]: (the quick brown fox ){40}",
+    "chars": r"[A-Za-z]{2000}",
+    "list": r"\[[0-9]{1,3}(, ?[0-9]{1,3}){399,499}\]",
+}
+"""What their whole texts look like, as regular expressions."""
+
 _COMPILED = '''
 from mods.sdk import ForwardPass, mod
 from mods.sdk.strategies import CharsMode, CharsStrat, ChoicesStrat, ListStrat

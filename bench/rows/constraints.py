@@ -6,12 +6,14 @@ against stock vLLM with its guidance backend, asked the same questions under the
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import jsonschema
 import numpy as np
 
 from bench.answer import Ask, Block, cost, speed, tpot
@@ -133,7 +135,7 @@ def promptness(block: Block) -> float:
 async def latency(run: Run, *, program: Program, concurrency: int) -> Finding:
     """Stock's mean time to a whole answer over ours, for the same questions."""
     ours, stock = await run.client(program), await run.client(STOCK)
-    await check_same_text(run, ours, stock)
+    await check_answers(run, ours, stock, same=program is STEPS)
     questions, others = Questions(run, STOCK, 11, 6), Questions(run, STOCK, 12, 6)
     named = {
         BASE: Side(stock, questions), "ours": Side(ours, questions), AGAIN: Side(stock, others)
@@ -158,12 +160,19 @@ async def latency(run: Run, *, program: Program, concurrency: int) -> Finding:
     )
 
 
-async def check_same_text(run: Run, ours: Client, stock: Client) -> None:
-    """Raise `RuntimeError` unless both write the same under the same schemas."""
+async def check_answers(run: Run, ours: Client, stock: Client, *, same: bool) -> None:
+    """Raise `RuntimeError` unless both keep the same schemas, and write the same under them.
+
+    same: whether the text is compared. What enters by prefill flips near-ties in bfloat16, so where
+    tokens are jumped over, texts may differ; in float32 the tests compare those, too.
+    """
     asks = [replace(ask, watched=True) for ask in Questions(run, STOCK, 10, 6).asks(0, 4, LONGEST)]
     mine, theirs = [(await client.block([asks])).answers for client in (ours, stock)]
-    for one, other in zip(mine, theirs, strict=True):
-        if one.text != other.text:
+    for ask, one, other in zip(asks, mine, theirs, strict=True):
+        schema = ask.fields["response_format"]["json_schema"]["schema"]
+        for answer in (one, other):
+            jsonschema.validate(json.loads(answer.text), schema)
+        if same and one.text != other.text:
             raise RuntimeError(f"under one schema ours writes {one.text!r}, stock {other.text!r}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, compile_path
 
 from server.api.page_paths import ADDRESSES, ASSETS
 from server.keys.key import Scope
@@ -22,12 +22,13 @@ _MODS: Final[tuple[Scope, ...]] = ("mods",)
 _TRACES: Final[tuple[Scope, ...]] = ("traces",)
 _ADMIN: Final[tuple[Scope, ...]] = ("admin",)
 
-UNLOCKED = ("/health", "/healthz", "/ping", *ADDRESSES, f"{ASSETS}{{name}}")
-"""What answers without a key: whether the server lives, and the page's own files, which hold no
-secrets: whoever has a key must be able to enter it."""
+UNLOCKED = ("/health", "/healthz", "/ping")
+"""What answers without a key: whether the server lives."""
+PAGE = (*ADDRESSES, f"{ASSETS}{{name}}")
 
 NEEDED: Mapping[str, Sequence[Scope]] = {
     **dict.fromkeys(("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"), _ANY),
+    **dict.fromkeys(PAGE, _ANY),
     **dict.fromkeys(("/metrics", "/load", "/version", "/v1/models", "/v1/limits"), _ANY),
     **dict.fromkeys(
         (
@@ -122,6 +123,11 @@ class Doors:
             return None
         return frozenset().union(*(needed for needed in fitting if needed is not None))
 
+    def is_page(self, path: str) -> bool:
+        """Whether a person's browser asks here for the page, or a file of it."""
+        path = self._below_root(path)
+        return any(pattern.fullmatch(path) for pattern in _PAGES)
+
     def _below_root(self, path: str) -> str:
         root: str = (getattr(self._app, "root_path", "") or "").rstrip("/")
         if root and (path == root or path.startswith(root + "/")):
@@ -143,6 +149,9 @@ class Doors:
             else:
                 self._plain[path] = needed
         self._count = len(routes)
+
+
+_PAGES = [compile_path(address)[0] for address in PAGE]
 
 
 def needed_by(path: str) -> Needed | None:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Connection
 
 from server.api.body import read_body, replay
+from server.api.credentials import CHALLENGE, secret_in
 from server.api.doors import Doors, Needed
 from server.api.guard import Guard, RefusedBodyError
 from server.api.nearby import is_nearby
@@ -114,7 +115,7 @@ class Gate:
         if visit.needed is None or (self._origins and _is_preflight(visit)):
             return NOBODY
         headers = Headers(scope=visit.scope)
-        held = self._known(headers)
+        held = self._known(headers, visit.scope["path"])
         visit.held = held
         if not held.allows(visit.needed):
             missing = ", ".join(sorted(visit.needed - held.scopes))
@@ -123,13 +124,18 @@ class Gate:
             )
         return held
 
-    def _known(self, headers: Headers) -> Pass:
+    def _known(self, headers: Headers, path: str) -> Pass:
         """Who it is. Raises `TurnedAwayError`."""
         if self._book.any:
             secret = secret_in(headers)
             held = self._book.check(secret) if secret else None
             if held is None:
-                raise TurnedAwayError(401, "unauthorized", "a valid API key is needed")
+                raise TurnedAwayError(
+                    401,
+                    "unauthorized",
+                    "a valid API key is needed",
+                    challenge=CHALLENGE if self._doors.is_page(path) else "Bearer",
+                )
             return held
         if not self._open_here:
             raise TurnedAwayError(401, "unauthorized", "this server has no keys yet")
@@ -204,17 +210,6 @@ class _Visit:
             told["bytes"] = len(self.body)
             told["sha256"] = hashlib.sha256(self.body).hexdigest()
         return {**told, "refused": self.refusal} if self.refusal else told
-
-
-def secret_in(headers: Headers) -> str:
-    """The key that a request came with; empty if none."""
-    # The second is what clients of the messages route send.
-    for name in ("x-user-api-key", "x-api-key"):
-        given = headers.get(name, "").strip()
-        if given:
-            return given
-    scheme, _, secret = headers.get("authorization", "").strip().partition(" ")
-    return secret.strip() if scheme.lower() == "bearer" else ""
 
 
 def _is_preflight(visit: _Visit) -> bool:

@@ -14,7 +14,8 @@ POLICY_VIOLATION = 1008
 
 
 class TurnedAwayError(Exception):
-    """status, type, param: of the answer, in OpenAI's shape. retry_after: seconds."""
+    """status, type, param: of the answer, in OpenAI's shape. retry_after: seconds. challenge: how
+    to say who one is, where that was missing."""
 
     def __init__(
         self,
@@ -23,10 +24,11 @@ class TurnedAwayError(Exception):
         message: str,
         param: str | None = None,
         retry_after: float | None = None,
+        challenge: str = "Bearer",
     ) -> None:
         super().__init__(message)
         self.status, self.type, self.param = status, type_, param
-        self.retry_after = retry_after
+        self.retry_after, self.challenge = retry_after, challenge
 
     async def answer(self, scope: Connection, receive: Receive, send: Send) -> None:
         """Tell the client."""
@@ -36,7 +38,7 @@ class TurnedAwayError(Exception):
             return
         response = error_response(self.status, self.type, str(self), self.param)
         if self.status == 401:
-            response.headers["www-authenticate"] = "Bearer"
+            response.headers["www-authenticate"] = self.challenge
         if self.retry_after is not None:
             response.headers["retry-after"] = str(max(1, math.ceil(self.retry_after)))
         await response(scope, receive, send)
