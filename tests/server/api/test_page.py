@@ -119,18 +119,18 @@ async def test_a_page_that_is_not_built_says_how_to_build_it(
     assert "npm run build" in reply.text
 
 
-async def test_with_a_key_the_page_is_open_and_everything_else_is_not(
+async def test_with_a_key_the_page_is_as_closed_as_everything_else(
     tokenizer: Any, tmp_path: Path
 ) -> None:
     app = app_with(tokenizer)
     keys = Keys(tmp_path)
     keys.add("ann", "infer")
     async with client_of(gate_before(app, tmp_path, app)) as page:
-        assert (await page.get("/")).status_code == 200
-        assert (await page.get("/requests/any")).status_code == 200
-        assert (await page.post("/", json={})).status_code == 405
-        for path in ("/logs", "/logs/x", "/v1/mods", "/requests/a/b"):
+        for path in ("/", "/requests/any", "/logs", "/logs/x", "/v1/mods", "/requests/a/b"):
             assert (await page.get(path)).status_code == 401
+        asked_for = httpx.BasicAuth("ann", keys.secrets["ann"])
+        assert (await page.get("/", auth=asked_for)).status_code == 200
+        assert (await page.get("/requests/any", auth=asked_for)).status_code == 200
         asked = {"json": {"tokens": [1]}}
         assert (await page.post("/pieces", **asked)).status_code == 401
         with_key = await page.post("/pieces", **asked, headers=keys.headers("ann"))
