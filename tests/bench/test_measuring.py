@@ -23,9 +23,9 @@ async def measure(name: str, **sides: FakeServer) -> Finding:
 
 async def test_servers_that_are_alike_are_about_as_fast() -> None:
     found = await measure("stock-16", ours=FakeServer(), stock=FakeServer())
-    assert 0.5 < found.estimate.value < 2
+    assert 0.2 < found.estimate.value < 5
     assert found.floor is not None
-    assert 0.5 < found.floor.value < 2
+    assert 0.2 < found.floor.value < 5
     assert found.facts["tokens_per_second"][0] > 100
 
 
@@ -39,12 +39,12 @@ async def test_a_mod_s_row_uploads_the_mod_once_and_asks_for_so_many_at_once() -
     found = await measure("branches-16", ours=fake)
     assert len(fake.uploaded) == 1
     assert fake.most == 16
-    assert 0.5 < found.estimate.value < 2
+    assert 0.2 < found.estimate.value < 5
 
 
 async def test_neighbours_are_measured_beside_requests_with_the_mod() -> None:
     found = await measure("neighbours")
-    assert 0.5 < found.estimate.value < 2
+    assert 0.2 < found.estimate.value < 5
     assert found.facts["tpot_ms"][0] > 3
 
 
