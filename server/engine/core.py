@@ -123,6 +123,7 @@ class VllmCore:
 
     def _meet(self) -> None:
         """Remember who the core's processes are, for the day when they must be killed."""
+        multiprocessing.active_children()  # asking takes leave of those that were killed
         manager = self._engine.engine_core.resources.engine_manager
         roots = [child.pid for child in manager.processes] if manager is not None else []
         self._family = [process for root in roots for process in family(root)]
