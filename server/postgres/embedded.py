@@ -12,6 +12,7 @@ import os
 import shlex
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -42,6 +43,10 @@ START_SECONDS = 60
 _REMAINS = ("shared memory block", "already exists")
 """What Postgres says of a killed one whose children, or whose entry in the process table, last."""
 _REMAINS_SECONDS = 10
+
+_MAY_I_ENCRYPT = struct.pack("!ii", 8, 80877103)
+"""What any client may ask first; a living server answers with one letter."""
+_ANSWER_SECONDS = 5
 
 
 class EmbeddedPostgres:
@@ -127,9 +132,18 @@ def _start(place: Place) -> None:
 
 
 def _answers(place: Place) -> bool:
-    """Whether a Postgres listens on the place's socket."""
+    """Whether a Postgres listens on the place's socket, and answers.
+
+    The socket of one that is just being killed still takes connections for a moment.
+    """
     with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(place.sockets / ".s.PGSQL.5432")) == 0
+        probe.settimeout(_ANSWER_SECONDS)
+        try:
+            probe.connect(str(place.sockets / ".s.PGSQL.5432"))
+            probe.sendall(_MAY_I_ENCRYPT)
+            return probe.recv(1) in (b"N", b"S")
+        except OSError:
+            return False
 
 
 def _run(place: Place, program: str, *arguments: str) -> None:
