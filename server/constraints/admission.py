@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mods.runtime.grammar.compile import compile_constraint
@@ -62,22 +63,34 @@ class Admission:
 
     async def admit(self, constraint: Constraint, caller: str = "") -> Grammar:
         """The grammar to use. Raises `ConstraintError`, `BusyError`."""
-        key = digest(constraint)
-        if self._remembered(key) is None and is_plain(constraint):
-            began = time.perf_counter()
-            grammar = compile_constraint(constraint, self._triers.options)
-            compile_ms = round(1000 * (time.perf_counter() - began), 3)
-            self._remember(key, Tried(Trial(grammar, compile_ms, 0.0, 0), 0))
-        return (await self.trial(constraint, caller)).grammar
+        return (await self._trial(constraint, caller, at_once=is_plain)).grammar
 
     async def trial(self, constraint: Constraint, caller: str = "") -> Trial:
         """The same, with what it costs."""
+        return await self._trial(constraint, caller, at_once=lambda _: False)
+
+    async def _trial(
+        self, constraint: Constraint, caller: str, at_once: Callable[[Constraint], bool]
+    ) -> Trial:
+        """What is remembered, or found out. at_once: whether compiling it here will do."""
         check_size(constraint)
         key = digest(constraint)
-        answer = self._remembered(key) or await self._tried(key, constraint, caller)
+        answer = self._remembered(key)
+        if answer is None and at_once(constraint):
+            answer = self._compiled(key, constraint)
+        answer = answer or await self._tried(key, constraint, caller)
         if isinstance(answer, Refused):
             raise ConstraintError(answer.reason, part=answer.part, position=answer.position)
         return answer.trial
+
+    def _compiled(self, key: str, constraint: Constraint) -> Tried:
+        """Compiled in this process. Raises `ConstraintError`."""
+        began = time.perf_counter()
+        grammar = compile_constraint(constraint, self._triers.options)
+        compile_ms = round(1000 * (time.perf_counter() - began), 3)
+        answer = Tried(Trial(grammar, compile_ms, 0.0, 0), 0)
+        self._remember(key, answer)
+        return answer
 
     async def judge(
         self, constraint: Constraint, text: str, *, finished: bool = True, caller: str = ""

@@ -1,41 +1,4 @@
 """`quote_mod_sdk.flow`: questions in order, and where each answer leads."""
 
-from mods.sdk.flow import (
-    EraseMode,
-    FlowDefinition,
-    FlowEngine,
-    FlowError,
-    FlowQuestion,
-    FlowRoute,
-    FlowState,
-    RequestState,
-    RouteKind,
-    RouteSpec,
-    RouteTarget,
-    route_message,
-    route_noop,
-    route_output,
-    route_question,
-    route_summary,
-    route_tool,
-)
-
-__all__ = [
-    "EraseMode",
-    "FlowDefinition",
-    "FlowEngine",
-    "FlowError",
-    "FlowQuestion",
-    "FlowRoute",
-    "FlowState",
-    "RequestState",
-    "RouteKind",
-    "RouteSpec",
-    "RouteTarget",
-    "route_message",
-    "route_noop",
-    "route_output",
-    "route_question",
-    "route_summary",
-    "route_tool",
-]
+from mods.sdk.flow import *  # noqa: F403
+from mods.sdk.flow import __all__ as __all__
