@@ -4,11 +4,15 @@ from __future__ import annotations
 
 CAUSES: dict[str, str] = {
     "stock-16": (
-        "the whole tree uses 105 core-µs more a token: the gate's and the trace's layers around"
-        " each output (20), and processes that look after others (hosts, traces, the engine); on"
-        " two cores they take their time from the model"
+        "the whole tree uses 105 core-µs more a token, of which the gate's and the trace's layers"
+        " around each output are 20; on two cores they take their time from the model. Where the"
+        " rest goes is not known yet; vLLM's own load generator (vllm-load) sees no difference"
     ),
     "backtrack-512-busy": (
+        "with 64 running, the new segment waits for the step under way before it can begin, and"
+        " its own first step carries 64 rows beside its prefill"
+    ),
+    "backtrack-1800-busy": (
         "with 64 running, the new segment waits for the step under way before it can begin, and"
         " its own first step carries 64 rows beside its prefill"
     ),
@@ -16,6 +20,11 @@ CAUSES: dict[str, str] = {
         "a schema that was never seen costs the server half a millisecond and the worker one;"
         " sixteen come at once, so their prompts are spread over two steps instead of one, and the"
         " median shifts by as much as the tail"
+    ),
+    "strategy-choices": (
+        "the choices are 800 characters long and certain from the tenth on; where text is certain,"
+        " llguidance spells all of it in the tokenizer's own tokens anew for each mask. Short"
+        " choices have no such stretch, and the other strategies none"
     ),
     "schema-latency-1": ("as for stock-16, and within the noise of both sides"),
 }
