@@ -25,7 +25,7 @@ from server.traces.trace import Trace
 
 log = logging.getLogger("concordance.traces")
 
-POLL = 0.05
+POLL = 0.2
 """Seconds between two looks at a spool in which nothing new was."""
 BATCH = 2**20
 """Bytes that are shipped together, give or take a trace."""
