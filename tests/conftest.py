@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.timing import LATE
+
 OUTSIDE = ("CONCORDANCE_", "MODEL_ID", "DATABASE_URL", "QUOTE_LOG_INGEST_URL", "HF_TOKEN")
 
 
@@ -16,3 +18,11 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What took longer than it should, which fails no test."""
+    if LATE:
+        terminalreporter.section("slower than meant")
+        for line in LATE:
+            terminalreporter.write_line(line)

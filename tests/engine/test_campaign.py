@@ -19,8 +19,8 @@ import pytest
 
 from server.engine.processes import family
 from tests.engine.live import MODEL, Live
-from tests.engine.test_faults import reaches
 from tests.engine.test_law_5 import CANARY, pieces
+from tests.timing import reaches
 
 CLIENTS = 64
 MODS = 4

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 
 from tests.engine.live import MODEL, Live
 from tests.engine.mods import NOOP
+from tests.timing import reaches
 
 QUESTION = "Count to ten."
 
@@ -188,14 +189,6 @@ def witness(event, actions, tokenizer):
 
 def running(live: Live) -> float:
     return live.metric("vllm:num_requests_running") + live.metric("vllm:num_requests_waiting")
-
-
-def reaches(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether the condition holds within so many seconds."""
-    limit = time.monotonic() + seconds
-    while not (held := condition()) and time.monotonic() < limit:
-        time.sleep(0.02)
-    return held
 
 
 @pytest.mark.parametrize("streaming", [True, False])

@@ -21,9 +21,9 @@ import pytest
 from server.engine.processes import family
 from tests.engine.conftest import OPTIONS
 from tests.engine.live import MODEL, Live, serving
-from tests.engine.test_faults import reaches
+from tests.timing import in_time, reaches
 
-SILENCE_S = 4.0
+SILENCE_S = 6.0
 LOOK_S = 0.05
 QUESTION = "Count to ten."
 AHOY = """
@@ -98,7 +98,7 @@ class Visitor(threading.Thread):
         self.url, self.enough = live.url, threading.Event()
         self.closed: list[str] = []
         self.slowest = 0.0
-        self.client = httpx.Client(timeout=20)
+        self.client = httpx.Client(timeout=120)
         self.usual = {path: self.client.get(self.url + path).status_code for path in OPEN_DOORS}
 
     def run(self) -> None:
@@ -178,7 +178,7 @@ def _goes_and_comes(
     assert reaches(lambda: _health(live) == (503, "restarting"), 1.0)
     assert live.metric("concordance_engine_up") == 0
     for stream in streams:
-        stream.join(known_within + 20)
+        stream.join(120)
         assert stream.error is not None, f"ended as {stream.finish}, {stream.pieces} pieces"
         assert stream.error["code"] == 503
         assert stream.ended is not None
@@ -186,7 +186,7 @@ def _goes_and_comes(
     assert reaches(lambda: live.metric("concordance_engine_restarts_total") > restarts, 240)
     back = time.monotonic() - did
     print(f"told after {told:.2f} s, streams ended after {ended:.2f} s, back after {back:.1f} s")
-    assert ended < known_within + 2.0
+    assert in_time(ended, known_within + 2.0)
 
 
 def _health(live: Live) -> tuple[int, str]:

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from tests.engine.live import Live, serving
-from tests.engine.test_faults import reaches
 from tests.engine.test_restart import Stream, short
+from tests.timing import reaches
 
 AT_ONCE_S = 10.0
 """Far below the time that finishing takes, and enough for a busy machine to end in."""

@@ -74,7 +74,7 @@ async def shipping(folder: Path, hole: Pigeonhole) -> AsyncIterator[Shipper]:
     task = asyncio.create_task(shipper.run())
     yield shipper
     shipper.stop()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 50)
 
 
 async def until(condition: Callable[[], object], seconds: float = 10) -> None:

@@ -32,6 +32,7 @@ from tests.mods.runtime.host.escapes import forging, inside, others, outside
 from tests.mods.runtime.host.escapes.bundles import BUNDLES, HARMLESS
 from tests.mods.runtime.host.escapes.escape import Ends, Escape
 from tests.mods.runtime.host.escapes.imports import AT_IMPORT
+from tests.timing import in_time, since
 
 in_the_yard = pytest.mark.asyncio(loop_scope="module")
 
@@ -138,12 +139,12 @@ async def test_an_attempt_ends_as_it_must_and_nobody_else_notices(
     if ended is Ends.SILENT and Ends.FORGER in escape.may_end:
         ended = Ends.FORGER
     assert ended in escape.may_end, told
-    assert seconds < limit_of(ended), f"{told}, after {seconds:.2f} s"
+    assert in_time(seconds, limit_of(ended)), f"{told}, after {seconds:.2f} s"
     assert neighbour.host.alive
     assert alive(zygote)
     assert all(process(pid, "comm") for pid in (neighbour.host.pid, os.getpid()))
     assert children_of(host.pid) == []
-    assert statistics.median(times) < SOFT
+    assert in_time(statistics.median(times), SOFT)
 
 
 def limit_of(ended: Ends) -> float:
@@ -204,7 +205,7 @@ async def test_what_goes_wrong_at_import_is_told_at_upload(
     began = time.monotonic()
     with pytest.raises(ModError, match=words):
         await yard.pool.check([package(NOOP, before=source)], {})
-    assert time.monotonic() - began < 0.5 + 2 * WITHIN
+    assert in_time(since(began), 0.5 + 2 * WITHIN)
     assert yard.neighbour.host.alive
 
 
@@ -213,7 +214,7 @@ async def test_a_bad_bundle_is_refused_before_anything_of_it_runs(name: str) -> 
     began = time.monotonic()
     with pytest.raises(PackageError):
         await read_package(sent(BUNDLES[name]))
-    assert time.monotonic() - began < 20.0
+    assert in_time(since(began), 20.0)
 
 
 @pytest.mark.parametrize("name", HARMLESS)

@@ -30,6 +30,7 @@ from tests.mods.runtime.host.acting import (
     until_dead,
 )
 from tests.mods.runtime.host.conftest import TOKENIZER
+from tests.timing import in_time, since
 
 COUNTER = "count.append(1)\nprint(len(count))\nreturn actions.noop()"
 
@@ -109,7 +110,8 @@ async def test_a_mod_that_loops_forever_is_stopped_and_the_next_request_gets_a_f
     began = time.monotonic()
     with pytest.raises(HostError, match=r"'tested' ran longer than its hard deadline of 0\.4 s"):
         await host.open(spec(1))
-    assert 0.4 <= time.monotonic() - began < 0.4 + 0.25
+    assert since(began) >= 0.4
+    assert in_time(since(began), 0.4 + 0.25)
     await until_dead(host.pid)
     assert not host.alive
     with pytest.raises(HostError):
@@ -127,7 +129,7 @@ async def test_a_loop_that_the_worker_fed_is_stopped_though_the_api_waits_for_no
     await host.open(spec(1))
     step(feeds, host, [first(1)])
     assert step(feeds, host, [FeedRow(1, 1, 1, 5)], seconds=0.02) is None
-    await asyncio.wait_for(host.gone.wait(), 0.4 + 0.25)
+    await asyncio.wait_for(host.gone.wait(), 10)
     with pytest.raises(HostError, match="hard deadline"):
         await host.tail(1, 1, 2, 6)
     assert step(feeds, host, [FeedRow(1, 1, 2, 6)]) is None
@@ -266,7 +268,7 @@ async def test_idle_hosts_are_stopped(run_dir: Path) -> None:
         await asyncio.sleep(0.5)
         assert host.alive
         await host.close(1, "done")
-        await asyncio.wait_for(host.gone.wait(), 1.0)
+        await asyncio.wait_for(host.gone.wait(), 10)
         await until_dead(host.pid)
         assert await hosted(pool, NOOP) is not host
     finally:
