@@ -302,6 +302,17 @@ def test_a_constraint_is_judged_as_it_is_typed_and_holds_the_answer(window: Wind
     window.spare("400 (Bad Request)")
 
 
+def test_nothing_that_is_typed_fast_is_lost(window: Window) -> None:
+    page = window.page
+    window.go("/playground")
+    page.get_by_label("Kind of constraint").select_option("regex")
+    write(page, "")
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 8})
+    text = "(yes|no) and so on " * 12
+    page.keyboard.type(text)
+    expect(page.locator(".cm-content")).to_have_text(text)
+
+
 @pytest.mark.parametrize("kind", ["curl", "Python"])
 def test_what_is_copied_asks_the_same(browser: Browser, live: Live, kind: str) -> None:
     allowed = ["clipboard-read", "clipboard-write"]

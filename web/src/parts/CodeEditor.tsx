@@ -12,10 +12,11 @@ import {
   syntaxHighlighting,
 } from "@codemirror/language";
 import { lintGutter, setDiagnostics } from "@codemirror/lint";
-import { EditorState } from "@codemirror/state";
+import { Annotation, EditorState } from "@codemirror/state";
 import { EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
-import { useEffect, useRef } from "react";
+import { useEffect, useLayoutEffect, useRef } from "react";
+import { flushSync } from "react-dom";
 
 export interface Fault {
   /** From 1. */
@@ -32,6 +33,9 @@ interface Props {
 }
 
 const NO_FAULTS: readonly Fault[] = [];
+
+/** Marks what comes from outside, which is not told outside again. */
+const given = Annotation.define<true>();
 
 export default function CodeEditor({
   value,
@@ -73,7 +77,10 @@ export default function CodeEditor({
           EditorView.lineWrapping,
           EditorView.contentAttributes.of({ "aria-label": label }),
           EditorView.updateListener.of((update) => {
-            if (update.docChanged) latest.current(update.state.doc.toString());
+            if (!update.docChanged || update.transactions.some((part) => part.annotation(given)))
+              return;
+            // At once: a text that comes back later than the next key would undo it.
+            flushSync(() => latest.current(update.state.doc.toString()));
           }),
         ],
       }),
@@ -86,10 +93,11 @@ export default function CodeEditor({
     };
   }, [language, label]);
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const view = editor.current;
     if (!view || view.state.doc.toString() === value) return;
-    view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: value } });
+    const changes = { from: 0, to: view.state.doc.length, insert: value };
+    view.dispatch({ changes, annotations: given.of(true) });
   }, [value]);
 
   useEffect(() => {
