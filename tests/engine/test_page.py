@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from tests.engine.browsing import Window, opened
-from tests.engine.live import Live
+from tests.engine.live import MODEL, Live
 from tests.engine.told import HOSTILE, QUESTION, Stored, wait_for
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, Route
 
 from playwright.sync_api import expect
 
@@ -302,15 +302,29 @@ def test_a_constraint_is_judged_as_it_is_typed_and_holds_the_answer(window: Wind
     window.spare("400 (Bad Request)")
 
 
+def test_nothing_that_is_chosen_while_the_models_are_listed_is_lost(window: Window) -> None:
+    page = window.page
+    held: list[Route] = []
+    page.route("**/v1/models", lambda route: held.append(route))
+    window.go("/playground")
+    page.get_by_label("Kind of constraint").select_option("regex")
+    page.get_by_label("Your message").fill(QUESTION)
+    for route in held:
+        route.continue_()
+    expect(page.get_by_label("Model")).to_contain_text(MODEL)
+    expect(page.get_by_label("Kind of constraint")).to_have_value("regex")
+
+
 def test_nothing_that_is_typed_fast_is_lost(window: Window) -> None:
     page = window.page
     window.go("/playground")
     page.get_by_label("Kind of constraint").select_option("regex")
-    write(page, "")
-    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 8})
-    text = "(yes|no) and so on " * 12
-    page.keyboard.type(text)
-    expect(page.locator(".cm-content")).to_have_text(text)
+    page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 20})
+    for number in range(20):
+        write(page, f"number {number}")
+        expect(page.locator(".cm-content")).to_have_text(f"number {number}")
+    page.keyboard.type(" and so on", delay=1)
+    expect(page.locator(".cm-content")).to_have_text("number 19 and so on")
 
 
 @pytest.mark.parametrize("kind", ["curl", "Python"])

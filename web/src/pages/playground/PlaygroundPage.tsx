@@ -73,7 +73,10 @@ export default function PlaygroundPage() {
     <section>
       <h1>Playground</h1>
       <div className="playground">
-        <SettingsPanel settings={settings} onChange={setSettings} />
+        <SettingsPanel
+          settings={settings}
+          onChange={(change) => setSettings((settings) => ({ ...settings, ...change }))}
+        />
         <div className="talk">
           {turns.map((turn, place) => (
             <div className="turn" key={place}>

@@ -6,16 +6,15 @@ import type { Settings } from "./settings.ts";
 
 interface Props {
   settings: Settings;
-  onChange: (settings: Settings) => void;
+  /** Of one of them, whatever the others have become meanwhile: some answers come late. */
+  onChange: (change: Partial<Settings>) => void;
 }
 
 export function SettingsPanel({ settings, onChange }: Props) {
-  const set = <Name extends keyof Settings>(name: Name, value: Settings[Name]) =>
-    onChange({ ...settings, [name]: value });
   return (
     <aside className="settings" aria-label="Settings">
-      <ModelChoice model={settings.model} onChange={(model) => set("model", model)} />
-      <ModPicker mods={settings.mods} onChange={(mods) => set("mods", mods)} />
+      <ModelChoice model={settings.model} onChange={(model) => onChange({ model })} />
+      <ModPicker mods={settings.mods} onChange={(mods) => onChange({ mods })} />
       <fieldset>
         <legend>Sampling</legend>
         <div className="grid">
@@ -24,48 +23,48 @@ export function SettingsPanel({ settings, onChange }: Props) {
             value={settings.temperature}
             step="0.1"
             min="0"
-            onChange={(value) => set("temperature", value)}
+            onChange={(value) => onChange({ temperature: value })}
           />
           <Figure
             label="Top p"
             value={settings.topP}
             step="0.05"
             min="0"
-            onChange={(value) => set("topP", value)}
+            onChange={(value) => onChange({ topP: value })}
           />
           <Figure
             label="Tokens, at most"
             value={settings.maxTokens}
             step="1"
             min="1"
-            onChange={(value) => set("maxTokens", value)}
+            onChange={(value) => onChange({ maxTokens: value })}
           />
           <Figure
             label="Seed"
             value={settings.seed}
             step="1"
-            onChange={(value) => set("seed", value)}
+            onChange={(value) => onChange({ seed: value })}
           />
         </div>
         <label>
           <input
             type="checkbox"
             checked={settings.full}
-            onChange={(event) => set("full", event.target.checked)}
+            onChange={(event) => onChange({ full: event.target.checked })}
           />{" "}
           keep each token's alternatives
         </label>
       </fieldset>
       <ConstraintEditor
         typed={settings.constraint}
-        onChange={(constraint) => set("constraint", constraint)}
+        onChange={(constraint) => onChange({ constraint })}
       />
       <label>
         <span>System message</span>
         <textarea
           rows={2}
           value={settings.system}
-          onChange={(event) => set("system", event.target.value)}
+          onChange={(event) => onChange({ system: event.target.value })}
         />
       </label>
     </aside>
