@@ -20,7 +20,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from bench.estimate import median_of, percentile_of
+from bench.estimate import Estimate, median_of, percentile_of
+from bench.paging import PAGES, Paged, paged
 from bench.questions import QUESTIONS, Inquirer, milliseconds
 from bench.row import Finding, Row, at_least, at_most
 from bench.run import Run
@@ -148,10 +149,11 @@ class Asked:
     questions: dict[str, list[float]]
     opened: list[float]
     megabytes: float
+    paged: Paged
 
 
 _asked: WeakKeyDictionary[Run, Asked] = WeakKeyDictionary()
-"""Two rows are of one store."""
+"""Three rows are of one store."""
 
 
 async def million(run: Run) -> Asked:
@@ -163,7 +165,7 @@ async def million(run: Run) -> Asked:
 
 async def _ask_all(run: Run, requests: int) -> Asked:
     run.watch.expect(requests // BATCH + len(QUESTIONS) + 1)
-    async with own_postgres() as (url, _):
+    async with own_postgres() as (url, home):
         database = await Database.open(url)
         end = this_moment()
         await fill(database, requests, end, run.watch.step)
@@ -177,7 +179,8 @@ async def _ask_all(run: Run, requests: int) -> Asked:
         async with database.connection() as connection:
             size = await connection.fetchval("select pg_database_size(current_database())")
         await database.close()
-    return Asked(requests, questions, opened, size / 1e6)
+        seen = await paged(url, home, run.scale.of(PAGES))
+    return Asked(requests, questions, opened, size / 1e6, seen)
 
 
 async def _open_long(store: Store, end: datetime, count: int) -> list[float]:
@@ -213,6 +216,20 @@ async def opening(run: Run) -> Finding:
     return Finding(median_of(asked.opened), None, {"most_s": max(asked.opened)})
 
 
+async def paging(run: Run) -> Finding:
+    """The longest task of the browser: below 50 ms it tells none."""
+    seen = (await million(run)).paged
+    longest = max(seen.tasks, default=0.0)
+    facts = {
+        "pages": len(seen.pages),
+        "p50_ms": float(np.median(seen.pages)),
+        "p95_ms": float(np.percentile(seen.pages, 95)),
+        "rows_in_the_document": seen.most,
+        "tasks_longer_than_50_ms": len(seen.tasks),
+    }
+    return Finding(Estimate(longest, longest, longest), None, facts)
+
+
 ROWS = [
     Row(
         "traces-writer",
@@ -245,5 +262,13 @@ ROWS = [
         opening,
         at_most(1),
         unit="s",
+    ),
+    Row(
+        "million-page",
+        f"the longest task of a browser that scrolls through {PAGES} pages of them",
+        (),
+        paging,
+        at_most(50),
+        unit="ms",
     ),
 ]

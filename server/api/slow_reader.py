@@ -19,8 +19,9 @@ log = logging.getLogger("concordance")
 
 def with_patience(send: Send, seconds: float) -> Send:
     """The client's `send`, which waits so long at most. Where there is no connection, the same."""
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
-    if transport is None:
+    connection = getattr(send, "__self__", None)
+    transport, flow = getattr(connection, "transport", None), getattr(connection, "flow", None)
+    if transport is None or flow is None:
         return send
 
     def cut_off() -> None:
@@ -29,11 +30,12 @@ def with_patience(send: Send, seconds: float) -> Send:
         # Closing would wait for it to read what is there.
         transport.abort()
 
-    async def send_patiently(message: Message) -> None:
+    async def send_in_time(message: Message) -> None:
         timer = asyncio.get_running_loop().call_later(seconds, cut_off)
         try:
             await send(message)
         finally:
             timer.cancel()
 
-    return send_patiently
+    # A timer for each token would be a cost; only a connection that is full makes anybody wait.
+    return lambda message: send_in_time(message) if flow.write_paused else send(message)
