@@ -20,6 +20,10 @@ from mods.sdk.strategies.patterns import (
     sequence,
 )
 
+_UNFORCED = '%llguidance {"no_forcing": true}'
+"""Where a text is certain, any tokens that spell it may come, as in the token form. llguidance
+would find the tokenizer's own spelling of all of it, anew for each mask."""
+
 _LONG = 8
 """Ranges from which on a set of characters gets a terminal of its own, written once."""
 
@@ -35,7 +39,7 @@ def lark(pattern: Pattern) -> str:
     else:
         rules = [f"start: {writer.named(writer.write(pattern))}"]
     named = [f"{name}: {body}" for name, body in writer.terminals.items()]
-    return "\n".join([*rules, *named]) + "\n"
+    return "\n".join([_UNFORCED, *rules, *named]) + "\n"
 
 
 def _ends_where_it_must(pattern: Pattern) -> bool:
