@@ -77,17 +77,20 @@ class Trier:
 
         Its own time counts: where the machine is busy with other things, it gets longer.
         """
-        answer = self._answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._answer = answer
         used = self.cpu_seconds()
         self._channel.send(work)
         limit = time.monotonic() + PATIENCE
-        while self.cpu_seconds() - used < CPU_SECONDS and time.monotonic() < limit:
-            done, _ = await asyncio.wait({answer}, timeout=LOOK_SECONDS)
-            if done:
-                given: Answer = answer.result()
-                return given
-            self._yield_to_others()
-        raise TimeoutError
+        try:
+            while self.cpu_seconds() - used < CPU_SECONDS and time.monotonic() < limit:
+                done, _ = await asyncio.wait({answer}, timeout=LOOK_SECONDS)
+                if done:
+                    return answer.result()
+                self._yield_to_others()
+            raise TimeoutError
+        finally:
+            answer.cancel()  # Nobody waits for it any more, should the process end now.
 
     def _yield_to_others(self) -> None:
         """What is quick is done at once; from here on the engine goes first, for good."""
