@@ -15,7 +15,7 @@ from tests.engine.test_restart import Stream, short
 from tests.timing import reaches
 
 AT_ONCE_S = 60.0
-"""Far below the time that finishing takes, and enough for a busy machine to end in."""
+"""What a busy machine may need to end processes in. That the answer was cut short is the proof."""
 
 
 @pytest.fixture
