@@ -94,6 +94,7 @@ class Guard:
         if not isinstance(content, dict):
             return
         self._check_fields(content)
+        _check_shapes(content)
         nested = content.get("sampling_params")
         if isinstance(nested, dict):
             self._check_fields(nested)
@@ -192,6 +193,24 @@ class Guard:
                             name,
                             f"a schema may refer to its own parts (#/…) only, got {target!r:.80}",
                         )
+
+
+def _check_shapes(content: Mapping[str, Any]) -> None:
+    """What vLLM takes apart before it has looked at it."""
+    given = content.get("structured_outputs")
+    if given is not None and not isinstance(given, dict):
+        raise RefusedBodyError(
+            "structured_outputs", f"structured_outputs must be an object, got {given!r:.60}"
+        )
+    choice, tools = content.get("tool_choice"), content.get("tools")
+    if not isinstance(choice, dict) or "function" not in choice or not isinstance(tools, list):
+        return
+    for tool in tools:
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or "name" not in function:
+            raise RefusedBodyError(
+                "tools", f"each tool must have a function with a name, got {tool!r:.60}"
+            )
 
 
 def _check_count(name: str, value: object, most: int) -> None:

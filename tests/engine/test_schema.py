@@ -63,6 +63,8 @@ class Attempt:
             self.session.headers["authorization"] = f"Bearer {key}"
         self.statuses: Counter[int] = Counter()
         self.faults: dict[tuple[str, str, int], str] = {}
+        self.memory: list[int] = []
+        """Of the API's process after each thousand cases, in KiB."""
 
     def __call__(self, case: Any) -> None:
         path = case.operation.path
@@ -74,9 +76,11 @@ class Attempt:
         except (requests.exceptions.InvalidHeader, UnicodeError, ValueError):
             return  # The client's library sends no such thing.
         self.statuses[answer.status_code] += 1
+        if self.statuses.total() % 1000 == 0:
+            self.memory.append(memory_of(self.live))
         if answer.status_code >= 500 and not _documented(answer):
             fault = (case.method, path, answer.status_code)
-            self.faults.setdefault(fault, f"{case.as_curl_command()[:1500]}\n{answer.text[:500]}")
+            self.faults.setdefault(fault, f"{case.as_curl_command()[:20000]}\n{answer.text[:500]}")
 
 
 def _documented(answer: Any) -> bool:
@@ -102,7 +106,7 @@ def campaign(live: Live, cases: int, more_memory: float, key: str | None = None)
         if attempt.statuses.total() >= cases:
             break
     grown = memory_of(live) / memory - 1
-    print(f"{dict(sorted(attempt.statuses.items()))}; memory {grown:+.1%}")
+    print(f"{dict(sorted(attempt.statuses.items()))}; memory {grown:+.1%}: {attempt.memory} KiB")
     assert attempt.faults == {}, "\n\n".join(f"{k}: {v}" for k, v in attempt.faults.items())
     assert attempt.statuses[200] > 0
     assert live.engine_processes() == processes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from argparse import Namespace
 from contextlib import suppress
@@ -10,6 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest
+from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
+from vllm.exceptions import VLLMClientError
 
 from server.api.guard import Allowed, Guard, RefusedBodyError
 from server.limits.limits import Limits
@@ -108,6 +114,11 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("tools", {"tools": [{"function": {"parameters": schema(**{"$ref": "other.json#/a"})}}]}),
     ("text", {"text": {"format": {"schema": schema(**{"$dynamicRef": "http://x"})}}}),
     ("constraints", {"constraints": {"schema": schema(**REMOTE)}}),
+    ("structured_outputs", {"structured_outputs": 5}),
+    ("structured_outputs", {"structured_outputs": [{"regex": "a"}]}),
+    ("tools", {"tools": [{}], "tool_choice": {"function": {"name": "a"}}}),
+    ("tools", {"tools": [{"function": {}}], "tool_choice": {"function": {"name": "a"}}}),
+    ("tools", {"tools": [7], "tool_choice": {"function": {"name": "a"}}}),
 ]  # fmt: skip
 
 
@@ -197,3 +208,35 @@ anything = st.recursive(
 def test_any_json_is_refused_or_passes_and_nothing_else(body: Any) -> None:
     with suppress(RefusedBodyError):
         GUARD.check(body)
+
+
+ODD: list[Any] = [
+    5, -1.5, True, "x", "", [], [1], ["a"], [[]], [{}], {}, {"a": 1}, {"function": 1},
+    {"type": "json_schema", "json_schema": 5}, {"type": "structural_tag", "format": 5},
+    [{"function": 1}], [{"function": {}}], [{"type": "function", "function": 5}],
+    {"structural_tag": 5}, {"json": 1, "regex": 2}, {"function": {"name": "x"}},
+    [{"role": 5}], [{"role": "user", "content": 5}], [{"role": "user", "content": [5]}],
+    [{"role": "user", "tool_calls": 5}], [{"role": "assistant", "tool_calls": [{"function": 3}]}],
+    [{"role": "system", "content": [{"type": 5}]}],
+]  # fmt: skip
+ORDINARY = [
+    (ChatCompletionRequest, {"messages": [{"role": "user", "content": "a"}]}),
+    (ChatCompletionRequest, {"messages": [], "tool_choice": {"function": {"name": "x"}}}),
+    (CompletionRequest, {"prompt": "a"}),
+    (ResponsesRequest, {"input": "a"}),
+    (ResponsesRequest, {"input": "a", "tool_choice": {"type": "function", "name": "x"}}),
+]
+CLIENTS_FAULT = (ValueError, TypeError, OverflowError, VLLMClientError)
+"""What vLLM answers with a 400."""
+
+
+@pytest.mark.parametrize(("kind", "ordinary"), ORDINARY)
+def test_what_passes_is_never_a_fault_of_the_server_s(
+    kind: type[BaseModel], ordinary: dict[str, Any]
+) -> None:
+    for name in kind.model_fields:
+        for value in ODD:
+            body = copy.deepcopy({**ordinary, name: value})
+            with suppress(RefusedBodyError, *CLIENTS_FAULT):
+                GUARD.check(body)
+                kind.model_validate(body)
