@@ -202,6 +202,7 @@ def _check_shapes(content: Mapping[str, Any]) -> None:
         raise RefusedBodyError(
             "structured_outputs", f"structured_outputs must be an object, got {given!r:.60}"
         )
+    _check_turns(content.get("input"))
     choice, tools = content.get("tool_choice"), content.get("tools")
     if not isinstance(choice, dict) or "function" not in choice or not isinstance(tools, list):
         return
@@ -211,6 +212,24 @@ def _check_shapes(content: Mapping[str, Any]) -> None:
             raise RefusedBodyError(
                 "tools", f"each tool must have a function with a name, got {tool!r:.60}"
             )
+
+
+def _check_turns(given: object) -> None:
+    """Turns of `/v1/responses`: what an assistant said begins with text, and calls have names."""
+    for turn in given if isinstance(given, list) else ():
+        if not isinstance(turn, dict):
+            continue
+        said = turn.get("content")
+        if turn.get("role") == "assistant" and isinstance(said, list):
+            first = said[0] if said else None
+            if not isinstance(first, dict) or not isinstance(first.get("text"), str):
+                raise RefusedBodyError(
+                    "input", f"an assistant's message must begin with text, got {said!r:.60}"
+                )
+        if turn.get("type") == "custom_tool_call":
+            for name in ("call_id", "name"):
+                if not isinstance(turn.get(name), str):
+                    raise RefusedBodyError("input", f"a custom_tool_call must have a {name}")
 
 
 def _check_count(name: str, value: object, most: int) -> None:

@@ -98,8 +98,9 @@ def campaign(live: Live, cases: int, more_memory: float, key: str | None = None)
     attempt = Attempt(live, key)
     modes = list(schemathesis.GenerationMode)
     each = max(1, cases // (len(operations) * len(modes)))
-    # What is loaded at its first use is loaded now.
+    # What is loaded at its first use is loaded now: pyarrow by an export, most of all.
     _try_all(operations, modes, 1, attempt, 1)
+    attempt.session.get(f"{live.url}/logs/export?format=parquet", timeout=PATIENCE_S)
     processes, memory = live.engine_processes(), memory_of(live)
     for number in count(2):
         _try_all(operations, modes, each, attempt, number)

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest
+from vllm.entrypoints.openai.responses.utils import construct_input_messages
 from vllm.exceptions import VLLMClientError
 
 from server.api.guard import Allowed, Guard, RefusedBodyError
@@ -119,6 +120,10 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("tools", {"tools": [{}], "tool_choice": {"function": {"name": "a"}}}),
     ("tools", {"tools": [{"function": {}}], "tool_choice": {"function": {"name": "a"}}}),
     ("tools", {"tools": [7], "tool_choice": {"function": {"name": "a"}}}),
+    ("input", {"input": [{"role": "assistant", "content": []}]}),
+    ("input", {"input": [{"role": "assistant", "content": ["a"]}]}),
+    ("input", {"input": [{"role": "assistant", "content": [{"type": "refusal"}]}]}),
+    ("input", {"input": [{"type": "custom_tool_call", "call_id": "a"}]}),
 ]  # fmt: skip
 
 
@@ -217,7 +222,13 @@ ODD: list[Any] = [
     {"structural_tag": 5}, {"json": 1, "regex": 2}, {"function": {"name": "x"}},
     [{"role": 5}], [{"role": "user", "content": 5}], [{"role": "user", "content": [5]}],
     [{"role": "user", "tool_calls": 5}], [{"role": "assistant", "tool_calls": [{"function": 3}]}],
-    [{"role": "system", "content": [{"type": 5}]}],
+    [{"role": "system", "content": [{"type": 5}]}], [{"type": "custom_tool_call"}],
+    *([{"role": "assistant", "type": "message", "id": "", "status": "completed", "content": said}]
+      for said in ([], ["a"], [{"type": "refusal", "refusal": "no"}], "a", [{"type": "text"}],
+                   [{"type": "output_text", "text": "a", "annotations": []}])),
+    [{"role": "assistant", "content": ["a"]}], [{"role": "assistant", "content": [{"text": 5}]}],
+    [{"type": "reasoning", "id": "", "summary": [], "content": []}],
+    [{"type": "function_call_output"}], [{"type": "custom_tool_call_output"}], [{"type": 5}],
 ]  # fmt: skip
 ORDINARY = [
     (ChatCompletionRequest, {"messages": [{"role": "user", "content": "a"}]}),
@@ -239,4 +250,6 @@ def test_what_passes_is_never_a_fault_of_the_server_s(
             body = copy.deepcopy({**ordinary, name: value})
             with suppress(RefusedBodyError, *CLIENTS_FAULT):
                 GUARD.check(body)
-                kind.model_validate(body)
+                request = kind.model_validate(body)
+                if isinstance(request, ResponsesRequest):
+                    construct_input_messages(request_input=request.input)
