@@ -90,6 +90,13 @@ class Stream(threading.Thread):
             self.ended = time.monotonic()
 
 
+def under_way(live: Live, *mods: str) -> Stream:
+    """One that has begun. They are begun one by one: each ends by itself after some seconds."""
+    stream = Stream(live, *mods)
+    assert reaches(lambda: stream.pieces > 5, 60)
+    return stream
+
+
 class Visitor(threading.Thread):
     """Knocks at every door that must stay open."""
 
@@ -140,8 +147,7 @@ def goes_away_and_comes_back(
     old, shared = live.engine_processes(), _segments(live)
     restarts = live.metric("concordance_engine_restarts_total")
     visitor = Visitor(live)
-    streams = [Stream(live), Stream(live, "ahoy")]
-    assert reaches(lambda: all(stream.pieces > 5 for stream in streams), 60)
+    streams = [under_way(live, "ahoy"), under_way(live)]
     do_it()
     did = time.monotonic()
     visitor.start()
