@@ -90,6 +90,8 @@ def live_through(live: Live, fate: Fate) -> tuple[str, str | None]:
     except AssertionError as error:
         if fate.forced and str(HOST_DIED) in str(error):
             return "host died", None
+        if fate.forced and fate.constrained and "broken_constraint" in str(error):
+            return "broken", None  # The model began a canary, and the mod forced another into it.
         return "failed", f"{fate.canary}: {error}"
     return "answered", fate.judge(text)
 

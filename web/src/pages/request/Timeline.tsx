@@ -1,6 +1,6 @@
 /** What happened, row by row. `n` and `p` go from one action to the next, wherever one is. */
 
-import { useEffect, useMemo, useState } from "react";
+import { useLayoutEffect, useMemo, useState } from "react";
 import type { Trace } from "../../api/logs.ts";
 import { classes, seconds } from "../../app/form.ts";
 import { VirtualList } from "../../parts/VirtualList.tsx";
@@ -176,7 +176,8 @@ function textOf(tokens: number[], pieces: Props["pieces"], most = 60): string {
 
 /** Keys work anywhere but where one types. */
 function useJumps(rows: readonly Row[], at: number, open: (index: number) => void): void {
-  useEffect(() => {
+  // With the rows themselves: a key that comes right after they appear must count.
+  useLayoutEffect(() => {
     const places = stops(rows);
     const press = (event: KeyboardEvent) => {
       const typing = (event.target as HTMLElement | null)?.closest?.(
