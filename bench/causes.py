@@ -22,10 +22,5 @@ CAUSES: dict[str, str] = {
         " sixteen come at once, so their prompts are spread over two steps instead of one, and the"
         " median shifts by as much as the tail"
     ),
-    "strategy-choices": (
-        "the choices are 800 characters long and certain from the tenth on; where text is certain,"
-        " llguidance spells all of it in the tokenizer's own tokens anew for each mask. Short"
-        " choices have no such stretch, and the other strategies none"
-    ),
     "schema-latency-1": ("as for stock-16, and within the noise of both sides"),
 }

@@ -11,6 +11,10 @@ from mods.sdk.strategies.description import Description
 from mods.sdk.strategies.errors import StrategyError
 from mods.sdk.strategies.patterns import Literal, either
 
+_WRITTEN_OUT = 20_000
+"""Characters of all choices up to which they are written as a pattern, like other strategies:
+that takes up to ten times as many bytes, of which a constraint may have 256 KiB."""
+
 
 @dataclass(frozen=True)
 class ChoicesStrat(Description):
@@ -35,4 +39,6 @@ class ChoicesStrat(Description):
         self._describe(either(self.options))
 
     def constraint(self) -> Constraint:
+        if sum(map(len, self.choices)) <= _WRITTEN_OUT:
+            return super().constraint()
         return Choice(tuple(self.choices))
