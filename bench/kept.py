@@ -62,7 +62,8 @@ def load(path: Path = NUMBERS) -> Kept:
 def merge(kept: Kept, entries: Sequence[Entry]) -> Kept:
     """With these in the place of the older ones, in the order of the rows."""
     by_name = {entry.name: entry for entry in [*kept.rows, *entries]}
-    return Kept(machine(), [by_name[row.name] for row in ROWS if row.name in by_name])
+    on = machine() if entries else kept.machine
+    return Kept(on, [by_name[row.name] for row in ROWS if row.name in by_name])
 
 
 def write(kept: Kept, folder: Path = FOLDER) -> None:

@@ -91,7 +91,7 @@ async def _served(url: str, folder: Path) -> AsyncIterator[str]:
     spool, archive, live = Spool(folder / "paging"), Archive(database), Live()
     app = FastAPI()
     mount_traces(app, Traces(Observer(spool, live=live), archive, live, spool))
-    mount_page(app, _NoTokenizer())
+    mount_page(app, tokenizer=None)  # the list shows no tokens by themselves
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
@@ -104,16 +104,3 @@ async def _served(url: str, folder: Path) -> AsyncIterator[str]:
             await serving
             await archive.close()
             spool.close()
-
-
-class _NoTokenizer:
-    """The list shows no tokens by themselves."""
-
-    def __len__(self) -> int:
-        return 0
-
-    def encode(self, text: str, **_: object) -> list[int]:
-        return []
-
-    def decode(self, tokens: list[int]) -> str:
-        return ""

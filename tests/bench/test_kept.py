@@ -56,6 +56,11 @@ def test_new_numbers_replace_those_of_their_rows_and_leave_the_others() -> None:
     ]
 
 
+def test_numbers_that_are_only_written_again_keep_the_name_of_their_machine() -> None:
+    elsewhere = merge(Kept({"cores": "96"}, ENTRIES), [])
+    assert elsewhere.machine == {"cores": "96"}
+
+
 def test_a_row_that_is_no_more_is_dropped() -> None:
     gone = msgspec.structs.replace(entry(1), name="gone")
     assert merge(Kept({}, [gone]), []).rows == []

@@ -23,10 +23,10 @@ async def measure(name: str, **sides: FakeServer) -> Finding:
 
 async def test_servers_that_are_alike_are_about_as_fast() -> None:
     found = await measure("stock-16", ours=FakeServer(), stock=FakeServer())
-    assert found.estimate.value > 0
+    assert 0.2 < found.estimate.value < 5
     assert found.floor is not None
-    assert found.floor.value > 0
-    assert found.facts["tokens_per_second"][0] > 0
+    assert 0.2 < found.floor.value < 5
+    assert found.facts["tokens_per_second"][0] > 100
 
 
 async def test_servers_that_write_different_tokens_are_not_timed() -> None:
@@ -39,19 +39,19 @@ async def test_a_mod_s_row_uploads_the_mod_once_and_asks_for_so_many_at_once() -
     found = await measure("branches-16", ours=fake)
     assert len(fake.uploaded) == 1
     assert fake.most == 16
-    assert found.estimate.value > 0
+    assert 0.2 < found.estimate.value < 5
 
 
 async def test_neighbours_are_measured_beside_requests_with_the_mod() -> None:
     found = await measure("neighbours")
-    assert found.estimate.value > 0
+    assert 0.2 < found.estimate.value < 5
     assert found.facts["tpot_ms"][0] > 3
 
 
 async def test_a_run_that_enters_at_once_is_as_many_times_faster_as_it_saves_steps() -> None:
     found = await measure("forced-64")
-    assert found.estimate.value > 2
-    assert found.facts["step_ms"] == pytest.approx(4, rel=10)
+    assert found.estimate.value > 65 / RESTART_STEPS / 3
+    assert found.facts["step_ms"] == pytest.approx(4, rel=1)
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ CLIENTS = 64
 MODS = 4
 HOST_DIED = 424
 KILL_EVERY_S = 4.0
+BEGUN = re.compile(r"at output token \d+: '<' cannot follow '[^']*<\d{0,6}'")
+"""What a request fails with where the model began a canary and the mod forced another into it."""
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +92,8 @@ def live_through(live: Live, fate: Fate) -> tuple[str, str | None]:
     except AssertionError as error:
         if fate.forced and str(HOST_DIED) in str(error):
             return "host died", None
-        if fate.forced and fate.constrained and "broken_constraint" in str(error):
-            return "broken", None  # The model began a canary, and the mod forced another into it.
+        if fate.forced and fate.constrained and BEGUN.search(str(error)):
+            return "broken", None
         return "failed", f"{fate.canary}: {error}"
     return "answered", fate.judge(text)
 

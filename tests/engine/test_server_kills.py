@@ -19,9 +19,9 @@ import httpx
 import pytest
 
 from server.engine.processes import family
-from server.postgres.place import find_place
 from tests.engine.live import Live, open_home, serving
 from tests.engine.mods import REWRITE
+from tests.server.postgres.test_embedded import postmaster
 from tests.timing import reaches
 
 SETTINGS = {"CONCORDANCE_BACKEND": "huggingface", "CONCORDANCE_EMBEDDED_POSTGRES": "true"}
@@ -66,7 +66,7 @@ def kill_all(live: Live, home: Path) -> None:
     """Everything that belongs to it, its Postgres included, at once and without a word."""
     pids = [process.pid for process in family(live.process.pid)]
     with suppress(FileNotFoundError):
-        pids.append(int((find_place(home).data / "postmaster.pid").read_text().split()[0]))
+        pids.append(postmaster(home))
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from mods.sdk.constraints import Choice, Constraint
@@ -38,7 +39,8 @@ class ChoicesStrat(Description):
         object.__setattr__(self, "options", tuple(Literal(each.encode()) for each in self.choices))
         self._describe(either(self.options))
 
-    def constraint(self) -> Constraint:
+    @cached_property
+    def _constraint(self) -> Constraint:
         if sum(map(len, self.choices)) <= _WRITTEN_OUT:
-            return super().constraint()
+            return super()._constraint
         return Choice(tuple(self.choices))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from mods.sdk.constraints import Constraint, Lark
@@ -30,6 +31,11 @@ class Description:
 
     def constraint(self) -> Constraint:
         """The same texts as a constraint, for `actions.constrain` or any grammar engine."""
+        return self._constraint
+
+    @cached_property
+    def _constraint(self) -> Constraint:
+        """Written once: a mod asks for it with every request."""
         return Lark(lark(self.pattern))
 
     def matches(self, text: str) -> bool:

@@ -21,6 +21,7 @@ from server.postgres.place import find_place
 from server.traces.database import Database
 from server.traces.status import ShippingStatus, lag
 from server.traces.store import Store
+from tests.server.postgres.test_embedded import postmaster
 from tests.server.traces.spooling_child import numbered
 
 ROOT = Path(__file__).parents[3]
@@ -47,8 +48,7 @@ class Cast:
         """At once, and without a word. Who has not started yet is spared."""
         try:
             if role == "postgres":
-                data = find_place(self.home).data
-                os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+                os.kill(postmaster(self.home), signal.SIGKILL)
             else:
                 self._processes[role].kill()
                 self._processes[role].wait()
