@@ -90,7 +90,7 @@ def page(kept: Kept) -> str:
 INTRODUCTION = (
     "Written by `python -m bench --write`. Each row compares sides that take turns on one machine,"
     " with the same flags, weights, client and fixed work, and fresh prompts. The value is the"
-    " median of seven rounds with its bootstrap 95% interval. The noise floor is the same"
+    " median of seven rounds or more with its bootstrap 95% interval. The noise floor is the same"
     " arithmetic on one side and itself: on a silent machine it is 1, and a value inside it is"
     " noise. While one server works, all others are stopped. Before anything is timed, both sides"
     " must write the same tokens.\n\n"
