@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from deploy import chromium
 from server.api.page import mount_page
 from server.traces.archive import Archive
+from server.traces.database import fixed
 from server.traces.live import Live
 from server.traces.mounting import mount_traces
 from server.traces.service import Traces
@@ -85,10 +86,7 @@ async def paged(url: str, folder: Path, pages: int) -> Paged:
 
 @asynccontextmanager
 async def _served(url: str, folder: Path) -> AsyncIterator[str]:
-    async def database() -> str:
-        return url
-
-    spool, archive, live = Spool(folder / "paging"), Archive(database), Live()
+    spool, archive, live = Spool(folder / "paging"), Archive(fixed(url)), Live()
     app = FastAPI()
     mount_traces(app, Traces(Observer(spool, live=live), archive, live, spool))
     mount_page(app, tokenizer=None)  # the list shows no tokens by themselves

@@ -27,7 +27,7 @@ from bench.row import Finding, Row, at_least, at_most
 from bench.run import Run
 from bench.stored import BATCH, DAYS, fill, own_postgres, parents_of, this_moment
 from bench.traffic import Traffic
-from server.traces.database import Database
+from server.traces.database import Database, fixed
 from server.traces.destinations import PostgresDestination
 from server.traces.search import Filters, Search
 from server.traces.shipper import Shipper
@@ -53,14 +53,10 @@ LONG = 10_000
 async def writer_rate(run: Run) -> Finding:
     """Token events a second from segments on disk to their commit."""
     async with own_postgres() as (url, home):
-
-        async def address() -> str:
-            return url
-
         traces = Traffic().traces(10**9, this_moment(), DAYS)
         run.watch.expect(run.scale.rounds + 1)
         rates, requests = [], []
-        shipper = Shipper(home / "spool", PostgresDestination(address))
+        shipper = Shipper(home / "spool", PostgresDestination(fixed(url)))
         for _ in range(run.scale.rounds + 1):
             batch = list(islice(traces, run.scale.of(SHIPPED)))
             _spool(batch, home / "spool")

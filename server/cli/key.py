@@ -108,13 +108,11 @@ def keep(settings: Settings, keys: list[Key]) -> list[Key]:
 async def _share(settings: Settings, file: KeyFile) -> None:
     from server.keys.book import KeyBook
     from server.traces.archive import Archive
+    from server.traces.database import fixed
     from server.traces.errors import TraceError
 
-    async def address() -> str:
-        assert settings.database_url is not None
-        return settings.database_url.get_secret_value()
-
-    archive = Archive(address)
+    assert settings.database_url is not None
+    archive = Archive(fixed(settings.database_url.get_secret_value()))
     try:
         await KeyBook(file).share(archive)
     except TraceError as error:

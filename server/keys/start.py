@@ -13,6 +13,7 @@ from server.keys.book import KeyBook
 from server.keys.file import KeyFile, KeyFileError
 from server.settings import Settings, SettingsError
 from server.traces.archive import Archive
+from server.traces.database import fixed
 from server.traces.errors import TraceError
 
 log = logging.getLogger("concordance")
@@ -61,10 +62,7 @@ async def kept_up(book: KeyBook, archive: Archive) -> AsyncIterator[None]:
 
 
 async def _read_shared(book: KeyBook, url: str) -> None:
-    async def address() -> str:
-        return url
-
-    archive = Archive(address)
+    archive = Archive(fixed(url))
     try:
         await book.share(archive)
     except (TraceError, KeyFileError) as error:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from server.traces.annotations import Annotations
-from server.traces.database import Database
+from server.traces.database import Address, Database
 from server.traces.errors import AwayError, TraceError
 from server.traces.keys import StoredKeys
 from server.traces.mods import StoredMods
@@ -32,10 +31,9 @@ class Shelves(NamedTuple):
 
 
 class Archive:
-    """address: the Postgres's; asked for before each time of connecting. Raises `AwayError` there
-    while there is none."""
+    """What is read and annotated: one Postgres, connected to when somebody first asks."""
 
-    def __init__(self, address: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, address: Address) -> None:
         self._address = address
         self._database: Database | None = None
         self._shelves: Shelves | None = None

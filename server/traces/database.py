@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -11,6 +11,10 @@ import asyncpg
 from server.traces.errors import AwayError, MigrationError, RefusedError
 from server.traces.migrate import SCHEMA, migrate
 from server.traces.queries import queries
+
+Address = Callable[[], Awaitable[str]]
+"""Where a Postgres is, asked for before each time of connecting, so that it may be started first.
+Raises `AwayError` while there is none."""
 
 _AWAY = ("08", "25006", "40", "53", "55P03", "57", "58")
 """SQLSTATEs, or how they begin, that will pass: connections, deadlocks, room, shutdowns, disks."""
@@ -27,6 +31,15 @@ _SESSION = {
     # they would cost if each page of the table were read once and kept.
     "effective_cache_size": "16MB",
 }
+
+
+def fixed(url: str) -> Address:
+    """The address of a Postgres that stays where it is."""
+
+    async def address() -> str:
+        return url
+
+    return address
 
 
 class Database:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
 import httpx
 
-from server.traces.database import Database
+from server.traces.database import Address, Database
 from server.traces.errors import AwayError, RefusedError
 from server.traces.store import Store
 from server.traces.trace import Trace
@@ -31,12 +31,9 @@ class Destination(Protocol):
 
 
 class PostgresDestination:
-    """A store. address: asked for before each time of connecting, so it may start the Postgres.
+    """A store. keep_days: whole days of traces to keep, None for all."""
 
-    keep_days: whole days of traces to keep, None for all.
-    """
-
-    def __init__(self, address: Callable[[], Awaitable[str]], keep_days: int | None = None) -> None:
+    def __init__(self, address: Address, keep_days: int | None = None) -> None:
         self._address, self._keep_days = address, keep_days
         self._database: Database | None = None
         self._store: Store | None = None

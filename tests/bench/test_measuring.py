@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from tests.bench.fake_server import RESTART_STEPS, FakeServer, fakes
 
 BY_NAME = {row.name: row for row in ROWS}
 SMALL = Scale(rounds=2, work=0.2)
+STUCK = 300.0
+"""Seconds after which a row is not slow but stuck: some twenty times what the longest takes."""
 
 
 async def measure(name: str, **sides: FakeServer) -> Finding:
-    async with fakes(**(sides or {"ours": FakeServer()})) as servers:
+    async with asyncio.timeout(STUCK), fakes(**(sides or {"ours": FakeServer()})) as servers:
         return await BY_NAME[name].measure(Run(servers, SMALL))
 
 

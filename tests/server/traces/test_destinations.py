@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from server.traces.database import Database
+from server.traces.database import Database, fixed
 from server.traces.destinations import HttpDestination, PostgresDestination
 from server.traces.errors import AwayError, MigrationError, RefusedError
 from server.traces.trace import Trace
@@ -79,10 +79,7 @@ async def test_no_server_is_waited_out() -> None:
 
 
 async def test_a_postgres_without_our_tables_gets_them_again(url: str, database: Database) -> None:
-    async def address() -> str:
-        return url
-
-    destination = PostgresDestination(address)
+    destination = PostgresDestination(fixed(url))
     await destination.send([made("one")])
     await run(url, "drop schema concordance cascade")
     with pytest.raises(AwayError):
@@ -92,10 +89,7 @@ async def test_a_postgres_without_our_tables_gets_them_again(url: str, database:
 
 
 async def test_a_schema_that_is_not_ours_to_use_is_an_error_not_a_wait(url: str) -> None:
-    async def address() -> str:
-        return url
-
     await run(url, "insert into concordance.migrations values (99, 'future', 'x', now())")
-    destination = PostgresDestination(address)
+    destination = PostgresDestination(fixed(url))
     with pytest.raises(MigrationError):
         await destination.send([made()])

@@ -13,16 +13,13 @@ from server.keys.key import new_key
 from server.keys.start import book_for
 from server.settings import Settings
 from server.traces.archive import Archive
-from server.traces.database import Database
+from server.traces.database import Database, fixed
 from server.traces.keys import StoredKeys
 
 
 @pytest.fixture
 async def archive(url: str) -> AsyncIterator[Archive]:
-    async def address() -> str:
-        return url
-
-    archive = Archive(address)
+    archive = Archive(fixed(url))
     yield archive
     await archive.close()
 

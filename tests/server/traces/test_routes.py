@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from server.mods.caller import LOCAL
 from server.traces.archive import Archive
+from server.traces.database import fixed
 from server.traces.errors import AwayError
 from server.traces.ingest_route import MAX_BODY
 from server.traces.live import Live
@@ -32,10 +33,7 @@ from tests.server.traces.making import made, modded
 
 @pytest.fixture
 async def kept(url: str, tmp_path: Path) -> AsyncIterator[Traces]:
-    async def address() -> str:
-        return url
-
-    spool, archive = Spool(tmp_path / "spool"), Archive(address)
+    spool, archive = Spool(tmp_path / "spool"), Archive(fixed(url))
     live = Live()
     yield Traces(Observer(spool, live=live), archive, live, spool)
     await archive.close()

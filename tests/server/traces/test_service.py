@@ -18,6 +18,7 @@ from server.mods.keeping import ModKeeper
 from server.mods.registry import ModRegistry
 from server.settings import Settings
 from server.traces.archive import Archive
+from server.traces.database import fixed
 from server.traces.errors import AwayError, UnknownTraceError
 from server.traces.service import Traces, traces
 from server.traces.spool import Spool
@@ -113,10 +114,7 @@ SOURCE = "from mods.sdk import mod\n@mod\ndef shout(event, actions, tokenizer): 
 
 
 def archive_of(url: str) -> Archive:
-    async def address() -> str:
-        return url
-
-    return Archive(address)
+    return Archive(fixed(url))
 
 
 async def check(package: Package, shared: Any) -> Traits:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from server.traces import shipper as shipper_module
-from server.traces.database import Database
+from server.traces.database import Database, fixed
 from server.traces.destinations import PostgresDestination
 from server.traces.errors import AwayError, RefusedError, SpoolInUseError
 from server.traces.segment import SegmentReader, SegmentWriter, frame, segments
@@ -263,10 +263,7 @@ def test_a_status_that_cannot_be_read_says_that_nothing_is_shipped(tmp_path: Pat
 
 
 async def test_shipped_to_postgres_it_is_there_within_a_second(spool: Spool, url: str) -> None:
-    async def address() -> str:
-        return url
-
-    shipper = Shipper(spool.folder, PostgresDestination(address))
+    shipper = Shipper(spool.folder, PostgresDestination(fixed(url)))
     task = asyncio.create_task(shipper.run())
     database = await Database.open(url)
     store = Store(database)
@@ -283,12 +280,9 @@ async def test_shipped_to_postgres_it_is_there_within_a_second(spool: Spool, url
 async def test_a_segment_that_is_shipped_again_changes_nothing(
     spool: Spool, url: str, database: Database
 ) -> None:
-    async def address() -> str:
-        return url
-
     fill(spool, *NAMES)
     for _ in range(3):
-        shipper = Shipper(spool.folder, PostgresDestination(address))
+        shipper = Shipper(spool.folder, PostgresDestination(fixed(url)))
         if segments(spool.folder)[0][1].suffix == ".sealed":
             segments(spool.folder)[0][1].rename(spool.folder / "00000000000000000001.open")
         await shipper.ship_what_is_there()

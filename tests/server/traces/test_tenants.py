@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from server.traces.archive import Archive
+from server.traces.database import fixed
 from server.traces.errors import AwayError
 from server.traces.live import Live
 from server.traces.mounting import mount_traces
@@ -37,10 +38,7 @@ def keys(tmp_path: Path) -> Keys:
 
 @pytest.fixture
 async def kept(url: str, tmp_path: Path) -> AsyncIterator[Traces]:
-    async def address() -> str:
-        return url
-
-    spool, archive, live = Spool(tmp_path / "spool"), Archive(address), Live()
+    spool, archive, live = Spool(tmp_path / "spool"), Archive(fixed(url)), Live()
     yield Traces(Observer(spool, live=live), archive, live, spool)
     await archive.close()
     spool.close()
