@@ -201,8 +201,14 @@ class Session:
             self._answer.prompt_was_replaced()
         if resume.max_tokens is not None:
             self._max_tokens = resume.max_tokens
+        self._show_edit(resume)
         self._answer.replace(resume.keep, resume.tokens, resume.passed_ends)
         self._kept = self._followed = len(self._answer.tokens)
+
+    def _show_edit(self, step: Resume | Finish) -> None:
+        """To those who watch: tokens that never come from the engine, or that go again."""
+        if self._watch is not None:
+            self._watch.edited(len(self._answer.tokens), step.keep, step.tokens)
 
     async def _segment(self, resume: Resume) -> AsyncGenerator[RequestOutput, None]:
         """Run one vLLM request; yields what may be shown of the session as it goes."""
@@ -246,6 +252,7 @@ class Session:
     def _end(self, step: Next) -> RequestOutput:
         """The last output. Raises `ModFailure` if the session failed."""
         if isinstance(step, Finish):
+            self._show_edit(step)
             try:
                 output = self._answer.finish(step)
             except ModError as error:

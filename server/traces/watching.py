@@ -127,11 +127,11 @@ class Observer:
             self.live.tell(asked.caller, {**told, "endpoint": asked.endpoint})
         return seen
 
-    def drew(self, seen: Seen, tokens: Sequence[int], text: str = "") -> None:
-        """For those who watch."""
+    def came(self, seen: Seen, at: int, tokens: Sequence[int], text: str = "") -> None:
+        """For those who watch: the output is its first `at` tokens, then these."""
         if self.live:
-            told = {"type": "tokens", "request_id": seen.request_id, "tokens": list(tokens)}
-            self.live.tell(seen.asked.caller, {**told, "text": text})
+            told = {"type": "tokens", "request_id": seen.request_id, "at": at}
+            self.live.tell(seen.asked.caller, {**told, "tokens": list(tokens), "text": text})
 
     def over(self, seen: Seen) -> None:
         """Make a trace of what was seen, and spool it. Returns at once."""
@@ -240,7 +240,7 @@ class PlainWatch:
             seen.text = seen.text + completion.text if self._kind == "DELTA" else completion.text
             if self.params is not self._given:
                 hide_candidates(completion, self._given)
-            self._observer.drew(seen, fresh, completion.text)
+            self._observer.came(seen, len(seen.tokens) - len(fresh), fresh, completion.text)
             if completion.finish_reason is not None:
                 seen.finish_reason = str(completion.finish_reason)
                 seen.stop_reason = completion.stop_reason
@@ -281,7 +281,12 @@ class SessionWatch:
             self.seen.cached = cached
         if self.candidates:
             hide_candidates(completion, asked)
-        self._observer.drew(self.seen, completion.token_ids)
+        self._observer.came(self.seen, place, completion.token_ids)
+
+    def edited(self, count: int, keep: int, tokens: Sequence[int]) -> None:
+        """Of an output of `count` tokens the first `keep` are left, and these follow."""
+        if tokens or keep < count:
+            self._observer.came(self.seen, keep, tokens)
 
     def finished(self, output: Any, tool_calls: list[dict[str, Any]] | None, reason: str) -> None:
         """The last output, on its way to the client."""

@@ -237,8 +237,27 @@ async def test_who_watches_sees_a_request_begin_draw_and_end(kept: Kept, asked: 
         bob.tell({"type": "nothing for bob"})
         assert (await bob.next())["type"] == "nothing for bob"
     assert [message["type"] for message in told] == ["begun", "tokens", "tokens", "ended"]
-    assert (told[1]["tokens"], told[3]["text"]) == ([5], "ab")
+    assert [(message["at"], message["tokens"]) for message in told[1:3]] == [(0, [5]), (1, [6])]
+    assert told[3]["text"] == "ab"
     observer.close()
+
+
+@pytest.mark.parametrize("kind", [DELTA, WHOLE])
+async def test_who_watches_sees_what_a_mod_puts_in_and_takes_back(
+    kept: Kept, asked: Asked, kind: Any
+) -> None:
+    live, output = Live(), list[int]()
+    observer = Observer(kept, live=live)
+    mod = handler(Added, 4, lambda actions: actions.backtrack(2, ids(" Rome")))
+    with live.watch("ann") as ann:
+        await play(observer, [mod], TEXT, output_kind=kind)
+        while (message := await ann.next())["type"] != "ended":
+            if message["type"] == "tokens":
+                assert message["at"] <= len(output)
+                output[message["at"] :] = message["tokens"]
+    trace = only(observer, kept)
+    assert output == trace.request.final_token_ids
+    assert trace.request.usage.erased == 2
 
 
 async def test_a_session_that_is_left_alone_leaves_the_engine_s_tokens(
