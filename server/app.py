@@ -36,6 +36,9 @@ from server.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from server.engine.keeper import EngineKeeper
 
+RESTORE_SECONDS = 5.0
+"""By which the server is ready later so that the mods of before are there when it is."""
+
 log = logging.getLogger("concordance")
 
 
@@ -245,7 +248,7 @@ async def build(
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
     keeper = ModKeeper(kept.archive, registry, check)
-    kept.connected.append(keeper.restore)
+    await kept.once_connected(keeper.restore, RESTORE_SECONDS)
 
     def served_names() -> Iterable[str]:
         models = app.state.openai_serving_models

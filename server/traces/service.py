@@ -36,8 +36,8 @@ NO_POSTGRES = "there is no Postgres: set DATABASE_URL, or CONCORDANCE_EMBEDDED_P
 class Traces:
     """What the routes and `/health` find at `app.state.concordance_traces`.
 
-    spool, sidecar: None where there is none; `missing` says why. connected: what to do each time
-    that the archive is there for the first time.
+    spool, sidecar: None where there is none; `missing` says why. connecting: ends when the archive
+    can be read, with whether it ever will be; None where nobody waits for it.
     """
 
     observer: Observer
@@ -46,7 +46,31 @@ class Traces:
     spool: Spool | None = None
     sidecar: Sidecar | None = None
     missing: list[str] = field(default_factory=list)
-    connected: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    connecting: asyncio.Task[bool] | None = None
+    _waiting: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def once_connected(self, then: Callable[[], Awaitable[None]], patience: float) -> None:
+        """Do this as soon as the archive can be read. Returns when it is done, or after so many
+        seconds; it is done later then. What goes wrong is logged."""
+        task = asyncio.create_task(self._once_connected(then))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        await asyncio.wait({task}, timeout=patience)
+
+    async def _once_connected(self, then: Callable[[], Awaitable[None]]) -> None:
+        if self.connecting is None or not await asyncio.shield(self.connecting):
+            return
+        try:
+            await then()
+        except Exception:
+            log.exception("what was to be read from Postgres at the start was not")
+
+    async def stop_waiting(self) -> None:
+        """Connect no more, and begin nothing that waits for it."""
+        tasks = [*self._waiting, *([self.connecting] if self.connecting else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def health(self) -> dict[str, Any]:
         """What a person wants to know of it."""
@@ -92,16 +116,14 @@ async def traces(settings: Settings, model: str, candidates: int) -> AsyncIterat
     for what in missing:
         log.warning("traces: %s", what)
     gauge_traces(running)
-    connecting = asyncio.create_task(_connect(running))
+    running.connecting = asyncio.create_task(_connect(archive))
     try:
         if running.sidecar is not None:
             await running.sidecar.start()
         yield running
     finally:
         gauge_traces(None)
-        connecting.cancel()
-        with suppress(asyncio.CancelledError):
-            await connecting
+        await running.stop_waiting()
         await asyncio.to_thread(observer.close)
         if spans is not None:
             await asyncio.to_thread(spans.close)
@@ -145,23 +167,19 @@ async def _address(settings: Settings, embedded: EmbeddedPostgres) -> str:
         raise AwayError(str(error)) from error
 
 
-async def _connect(running: Traces) -> None:
-    """Have the archive ready before somebody asks, however long it takes."""
+async def _connect(archive: Archive) -> bool:
+    """Have the archive ready before somebody asks, however long it takes. Returns whether there is
+    one at all."""
     told = ""
     while True:
         try:
-            await running.archive.shelves()
+            await archive.shelves()
         except AwayError as error:
             if str(error) != told:
                 log.warning("stored traces cannot be read yet: %s", error)
             told = str(error)
             if told == NO_POSTGRES:
-                return
+                return False
             await asyncio.sleep(RECONNECT_SECONDS)
         else:
-            break
-    for connected in running.connected:
-        try:
-            await connected()
-        except Exception:
-            log.exception("what was to be read from Postgres at the start was not")
+            return True

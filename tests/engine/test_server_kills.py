@@ -87,6 +87,15 @@ def one_life(home: Path, chance: random.Random) -> list[Answered]:
     return [answer for answer in crowd.answers if answer.at < killed - DURABLE_S]
 
 
+def test_what_was_uploaded_is_served_as_soon_as_the_server_is_ready_again() -> None:
+    with open_home() as home:
+        with serving(home, **SETTINGS) as live:
+            live.upload(REWRITE, name="kept")
+            said = live.say("Count from 1 to 3.", "kept")
+        with serving(home, **SETTINGS) as live:
+            assert live.say("Count from 1 to 3.", "kept") == said
+
+
 @pytest.mark.prove
 def test_ten_kills_of_the_whole_server_lose_nothing_that_was_answered() -> None:
     with open_home() as home:

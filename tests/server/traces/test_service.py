@@ -65,6 +65,39 @@ async def test_a_request_can_be_read_back_soon_after_its_end(tmp_path: Path, url
     assert REGISTRY.get_sample_value("concordance_traces_total") is None
 
 
+async def test_what_waits_for_postgres_is_done_once_however_early_or_late_it_is_there(
+    tmp_path: Path, url: str
+) -> None:
+    stored: list[int] = []
+
+    async def count() -> None:
+        shelves = await kept.archive.shelves()
+        stored.append(len(await shelves.mods.all()))
+
+    async with traces(settings(tmp_path, database_url=SecretStr(url)), "demo", 5) as kept:
+        await kept.once_connected(count, 30)
+        assert stored == [0]
+        await kept.once_connected(count, 30)  # by now it has long been there
+        assert stored == [0, 0]
+
+
+async def test_what_waits_for_a_postgres_that_never_comes_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> None:
+        raise AssertionError("there is no Postgres")
+
+    async with traces(settings(tmp_path / "a"), "demo", 5) as kept, asyncio.timeout(10):
+        await kept.once_connected(never, 60)
+
+    async def away(*_: Any) -> str:
+        raise AwayError("not now")
+
+    monkeypatch.setattr("server.traces.service._address", away)
+    async with traces(settings(tmp_path / "b"), "demo", 5) as kept, asyncio.timeout(10):
+        await kept.once_connected(never, 0.1)
+
+
 async def test_without_postgres_traces_stay_in_the_spool_and_health_says_so(tmp_path: Path) -> None:
     async with traces(settings(tmp_path), "demo", 5) as kept:
         generate(kept, "one")
