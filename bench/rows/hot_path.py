@@ -46,16 +46,8 @@ async def measure(run: Run) -> Finding:
         pool, feeds = HostPool(Path(home) / "hosts", folder), Feeds()
         await pool.start()
         try:
-            host = await pool.acquire("bench", [Package.from_source(BRANCHES)], {})
-            batch = await opened(host, feeds, steps)
-            spent: dict[str, list[float]] = {"feed": [], "wait": [], "host": [], "edit": []}
-            for number in range(WARM_UP + steps):
-                step = one_step(batch, host)
-                if number >= WARM_UP:
-                    for name, seconds in step.items():
-                        spent[name].append(1e6 * seconds / ROWS_AT_ONCE)
-                    run.watch.step()
-            there_and_back = [await round_trip(host, number) for number in range(1000, 1040)]
+            async with pool.acquire("bench", [Package.from_source(BRANCHES)], {}) as host:
+                spent, there_and_back = await timed(run, host, feeds, steps)
         finally:
             feeds.close()
             await pool.stop()
@@ -65,6 +57,21 @@ async def measure(run: Run) -> Finding:
     whole = [sum(parts) for parts in zip(spent["feed"], spent["host"], spent["edit"], strict=True)]
     estimate = median_of([one + facts["text_us"] for one in whole])
     return Finding(estimate, None, facts)
+
+
+async def timed(
+    run: Run, host: Host, feeds: Feeds, steps: int
+) -> tuple[dict[str, list[float]], list[float]]:
+    """Microseconds of each part of each row's step, and seconds of a new segment's round trip."""
+    batch = await opened(host, feeds, steps)
+    spent: dict[str, list[float]] = {"feed": [], "wait": [], "host": [], "edit": []}
+    for number in range(WARM_UP + steps):
+        step = one_step(batch, host)
+        if number >= WARM_UP:
+            for name, seconds in step.items():
+                spent[name].append(1e6 * seconds / ROWS_AT_ONCE)
+            run.watch.step()
+    return spent, [await round_trip(host, number) for number in range(1000, 1040)]
 
 
 async def opened(host: Host, feeds: Feeds, steps: int) -> Batch:

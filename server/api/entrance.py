@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 from typing import Any
 
 from fastapi import FastAPI
@@ -73,8 +74,14 @@ class Entrance:
             await self._app(scope, receive, send)
             return
         body = await _read_body(receive)
-        if body is None:
-            return
+        if body is not None:
+            async with AsyncExitStack() as lent:
+                await self._serve(scope, body, receive, send, lent)
+
+    async def _serve(
+        self, scope: Scope, body: bytes, receive: Receive, send: Send, lent: AsyncExitStack
+    ) -> None:
+        """Answer a request whose body has come. lent: holds its host until it is answered."""
         if any(mark in body for mark in _CONSTRAINS):
             body, scope, send = _held_to_tools(body), _with_length(scope), Upfront(send)
         try:
@@ -96,7 +103,7 @@ class Entrance:
                     f"{scope['path']} takes no mods; chat completions, completions, responses and"
                     " messages do"
                 )
-            call = await self._call(Request(scope), content, names)
+            call = await self._call(Request(scope), content, names, lent)
         except BadRequestError as error:
             await error_response(400, "BadRequestError", str(error), error.field)(
                 scope, receive, send
@@ -109,10 +116,14 @@ class Entrance:
             shape = shape_of(scope["path"], content)
             await serve_call(self._app, scope, replay(rewritten, receive), send, call, shape)
 
-    async def _call(self, request: Request, content: dict[str, Any], names: list[str]) -> Call:
+    async def _call(
+        self, request: Request, content: dict[str, Any], names: list[str], lent: AsyncExitStack
+    ) -> Call:
         caller = self._caller_of(request)
         packages = self._registry.resolve(caller, names)
-        host = await self._pool.acquire(caller, packages, self._registry.shared(caller))
+        host = await lent.enter_async_context(
+            self._pool.acquire(caller, packages, self._registry.shared(caller))
+        )
         return Call(
             mods=list(packages),
             host=host,

@@ -11,7 +11,7 @@ import itertools
 import json
 import uuid
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +82,12 @@ class Replayer:
         asked = Asked("/logs/replay", caller, _body(request), level or request.level)
         asked.parent_id, asked.parent_step = request.request_id, step
         current_asked.set(asked)
-        current_call.set(await self._call(request, caller, packages))
         own_id = f"replay-{uuid.uuid4().hex}"
-        generated = self._engine.generate(tokens_input([*prompt, *kept]), params, own_id)
         last: Any = None
-        async with aclosing(generated) as outputs:
-            async for output in outputs:
+        async with AsyncExitStack() as lent:
+            current_call.set(await self._call(request, caller, packages, lent))
+            generated = self._engine.generate(tokens_input([*prompt, *kept]), params, own_id)
+            async for output in await lent.enter_async_context(aclosing(generated)):
                 last = output.outputs[0]
         if last is None:
             raise ReplayError("the engine gave no output")
@@ -121,11 +121,14 @@ class Replayer:
         return packages
 
     async def _call(
-        self, request: Request, caller: str, packages: Sequence[Package]
+        self, request: Request, caller: str, packages: Sequence[Package], lent: AsyncExitStack
     ) -> Call | None:
+        """lent: holds the mods' host."""
         if not packages:
             return None
-        host = await self._pool.acquire(caller, packages, self._registry.shared(caller))
+        host = await lent.enter_async_context(
+            self._pool.acquire(caller, packages, self._registry.shared(caller))
+        )
         return Call(
             mods=list(packages),
             host=host,

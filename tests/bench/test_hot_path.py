@@ -18,10 +18,10 @@ async def test_a_step_s_time_falls_into_its_parts() -> None:
         pool, feeds = HostPool(Path(home) / "hosts", MODEL_PATH), Feeds()
         await pool.start()
         try:
-            host = await pool.acquire("bench", [Package.from_source(BRANCHES)], {})
-            batch = await hot_path.opened(host, feeds, 4)
-            parts = [hot_path.one_step(batch, host) for _ in range(3)]
-            there_and_back = await hot_path.round_trip(host, 1000)
+            async with pool.acquire("bench", [Package.from_source(BRANCHES)], {}) as host:
+                batch = await hot_path.opened(host, feeds, 4)
+                parts = [hot_path.one_step(batch, host) for _ in range(3)]
+                there_and_back = await hot_path.round_trip(host, 1000)
         finally:
             feeds.close()
             await pool.stop()

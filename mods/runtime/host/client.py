@@ -79,8 +79,6 @@ class Host:
         """What the chain printed while it was imported."""
         self.sessions: dict[int, int] = {}
         """Slots on the page by open session; -1 until the host has said."""
-        self.leased_until = 0.0
-        """Loop time up to which the pool keeps it for a request that is about to open."""
         self.last_used = 0.0
         self.end: HostError | None = None
         """Why it ended, once it has."""
@@ -145,7 +143,6 @@ class Host:
         """
         self.sessions[spec.session] = -1
         self._specs[spec.session] = spec
-        self.leased_until = 0.0
         try:
             answer: Next = await self._call(lambda number: Open(number, spec), spec.session)
         except HostError:

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import logging
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -35,9 +36,6 @@ LOOK_SECONDS = 2.0
 """How often idle hosts are looked at."""
 REHEARSALS = 2
 """Rehearsals at once."""
-LEASE_SECONDS = 1.0
-"""How long a host that was handed out is kept for the session that is about to open."""
-
 IDLE_SECONDS_OF_CPU = 0.5
 """Processor time that a host may use between two looks at it while nobody asks it anything."""
 
@@ -80,6 +78,8 @@ class HostPool:
         self._birth = asyncio.Lock()
         self._loaded: dict[Key, Host] = {}
         self._starting: dict[Key, asyncio.Task[Host]] = {}
+        self._lent: Counter[Key] = Counter()
+        """How many have each key's host, or wait for it to start."""
         self._hosts: dict[str, Host] = {}
         """Every host that may have a process, by name."""
         self.fallen: Fallen = lambda caller, package, why: None
@@ -103,10 +103,11 @@ class HostPool:
         self._begin(self._watch_deadlines())
         self._begin(self._sweep())
 
+    @asynccontextmanager
     async def acquire(
         self, caller: str, packages: Sequence[Package], shared: Mapping[str, str]
-    ) -> Host:
-        """The caller's host for this chain, started if there is none.
+    ) -> AsyncIterator[Host]:
+        """The caller's host for this chain, started if there is none; not idle until given back.
 
         Raises ModError (422 or the loader's status) if the chain cannot be imported, HostError
         (424) if no process can be had.
@@ -114,16 +115,17 @@ class HostPool:
         if self._stopping:
             raise HostError("the server is stopping")
         key = _key(caller, packages, shared)
-        host = self._loaded.get(key)
-        if host is None or not host.alive:
-            task = self._starting.get(key)
-            if task is None:
-                task = self._starting[key] = self._begin(self._start_host(key, packages, shared))
-                task.add_done_callback(lambda _: self._starting.pop(key, None))
-            host = await asyncio.shield(task)
-        host.last_used = asyncio.get_running_loop().time()
-        host.leased_until = host.last_used + LEASE_SECONDS
-        return host
+        self._lent[key] += 1
+        try:
+            host = await self._host_of(key, packages, shared)
+            try:
+                yield host
+            finally:
+                host.last_used = asyncio.get_running_loop().time()
+        finally:
+            self._lent[key] -= 1
+            if not self._lent[key]:
+                del self._lent[key]
 
     async def check(self, packages: Sequence[Package], shared: Mapping[str, str]) -> list[Traits]:
         """Load a chain once, in a host that is stopped then. Raises what `acquire` raises."""
@@ -190,6 +192,19 @@ class HostPool:
 
     # One host's life.
 
+    async def _host_of(
+        self, key: Key, packages: Sequence[Package], shared: Mapping[str, str]
+    ) -> Host:
+        """The one that runs, or the one that all who ask for this key wait for."""
+        host = self._loaded.get(key)
+        if host is not None and host.alive:
+            return host
+        task = self._starting.get(key)
+        if task is None:
+            task = self._starting[key] = self._begin(self._start_host(key, packages, shared))
+            task.add_done_callback(lambda _: self._starting.pop(key, None))
+        return await asyncio.shield(task)
+
     async def _start_host(
         self, key: Key, packages: Sequence[Package], shared: Mapping[str, str]
     ) -> Host:
@@ -249,11 +264,11 @@ class HostPool:
         return True
 
     def _idle(self) -> list[Host]:
-        now = asyncio.get_running_loop().time()
+        """Those that nobody has and that run nothing."""
         return [
             host
-            for host in self._loaded.values()
-            if host.alive and not host.busy and host.leased_until <= now
+            for key, host in self._loaded.items()
+            if host.alive and not host.busy and key not in self._lent
         ]
 
     def _lost(self, host: Host, why: HostError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -52,8 +53,9 @@ class Engine:
 class Pool:
     """Has a host for anybody."""
 
-    async def acquire(self, *_: Any) -> Any:
-        return "host"
+    @asynccontextmanager
+    async def acquire(self, *_: Any) -> AsyncIterator[str]:
+        yield "host"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,16 @@ def spec(session: int, **changes: object) -> SessionSpec:
     return SessionSpec(**(fields | changes))  # type: ignore[arg-type]
 
 
+async def host_of(
+    pool: HostPool, caller: str, packages: Sequence[Package], shared: Mapping[str, str]
+) -> Host:
+    """A host that was acquired and given back: the pool may stop it once it is idle."""
+    async with pool.acquire(caller, packages, shared) as host:
+        return host
+
+
 async def hosted(pool: HostPool, body: str, declare: str = "", before: str = "") -> Host:
-    return await pool.acquire("anna", [package(body, declare, before)], {})
+    return await host_of(pool, "anna", [package(body, declare, before)], {})
 
 
 def step(

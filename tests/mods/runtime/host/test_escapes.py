@@ -26,7 +26,7 @@ from mods.runtime.host.protocol import FeedRow
 from mods.runtime.package import Package
 from mods.sdk.errors import HostError, ModError
 from server.mods.reading import read_package
-from tests.mods.runtime.host.acting import NOOP, alive, package, process, spec, step
+from tests.mods.runtime.host.acting import NOOP, alive, host_of, package, process, spec, step
 from tests.mods.runtime.host.conftest import TOKENIZER
 from tests.mods.runtime.host.escapes import forging, inside, others, outside
 from tests.mods.runtime.host.escapes.bundles import BUNDLES, HARMLESS
@@ -107,7 +107,7 @@ async def yard() -> AsyncIterator[Yard]:
         pool = HostPool(Path(folder) / "hosts", TOKENIZER, hard_deadline=DEADLINE)
         await pool.start()
         feeds = Feeds(pool.run_dir)
-        neighbour = Neighbour(await pool.acquire("neighbour", [package(NOOP)], {}), feeds)
+        neighbour = Neighbour(await host_of(pool, "neighbour", [package(NOOP)], {}), feeds)
         await neighbour.begin()
         yield Yard(pool, neighbour)
         feeds.close()
@@ -127,7 +127,7 @@ async def test_an_attempt_ends_as_it_must_and_nobody_else_notices(
 ) -> None:
     neighbour, zygote = yard.neighbour, yard.pool.zygote_pid
     assert zygote is not None
-    host = await yard.pool.acquire(escape.name, [escape.package(yard.places)], {})
+    host = await host_of(yard.pool, escape.name, [escape.package(yard.places)], {})
     stop, times = threading.Event(), list[float]()
     thread = threading.Thread(target=neighbour.serve, args=(stop, times))
     thread.start()

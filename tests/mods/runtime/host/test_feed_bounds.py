@@ -22,7 +22,16 @@ from mods.runtime.host.frames import MAX_VERDICTS, frame
 from mods.runtime.host.pool import HostPool
 from mods.runtime.host.protocol import FeedRow, Verdicts
 from mods.runtime.host.usage import Queueing, cpu_seconds
-from tests.mods.runtime.host.acting import NOOP, first, hosted, package, process, spec, step
+from tests.mods.runtime.host.acting import (
+    NOOP,
+    first,
+    host_of,
+    hosted,
+    package,
+    process,
+    spec,
+    step,
+)
 from tests.timing import in_time, since
 
 SOFT = 0.02
@@ -147,7 +156,7 @@ async def test_a_host_can_neither_connect_to_another_nor_read_what_is_shared_wit
     pool: HostPool, feeds: Feeds
 ) -> None:
     """The address and the page of each are files of the server's; what is shared has no name."""
-    anna = await pool.acquire("anna", [package(NOOP, "logits=True")], {})
+    anna = await host_of(pool, "anna", [package(NOOP, "logits=True")], {})
     for path in (anna.address, str(Path(anna.address).with_suffix(".page"))):
         assert os.stat(path).st_mode & 0o077 == 0
     assert os.stat(pool.run_dir).st_mode & 0o077 == 0

@@ -22,6 +22,7 @@ from tests.mods.runtime.host.acting import (
     alive,
     descriptors,
     first,
+    host_of,
     hosted,
     package,
     process,
@@ -82,9 +83,9 @@ async def test_a_row_of_an_unknown_session_is_left_alone(pool: HostPool, feeds: 
 async def test_module_state_is_shared_by_one_caller_and_nobody_else(pool: HostPool) -> None:
     counter = package(COUNTER, "events=['Prefilled']", "count = []")
     anna, again = await asyncio.gather(
-        pool.acquire("anna", [counter], {}), pool.acquire("anna", [counter], {})
+        host_of(pool, "anna", [counter], {}), host_of(pool, "anna", [counter], {})
     )
-    bert = await pool.acquire("bert", [counter], {})
+    bert = await host_of(pool, "bert", [counter], {})
     assert anna is again
     assert anna is not bert
     heard = []
@@ -96,8 +97,8 @@ async def test_module_state_is_shared_by_one_caller_and_nobody_else(pool: HostPo
 
 async def test_shared_modules_are_part_of_what_makes_a_host(pool: HostPool) -> None:
     asks = package("print(greeting.WORD)\nreturn actions.noop()", "", "import greeting")
-    one = await pool.acquire("anna", [asks], {"greeting.py": "WORD = 'one'"})
-    two = await pool.acquire("anna", [asks], {"greeting.py": "WORD = 'two'"})
+    one = await host_of(pool, "anna", [asks], {"greeting.py": "WORD = 'one'"})
+    two = await host_of(pool, "anna", [asks], {"greeting.py": "WORD = 'two'"})
     assert one is not two
     await two.open(spec(1))
     assert (await two.close(1, "done"))["logs"][0]["text"] == "two"
@@ -159,7 +160,7 @@ async def test_a_long_queue_of_short_calls_is_not_overdue(pool: HostPool) -> Non
 async def test_a_mod_that_ends_its_process_fails_its_calls_with_how_it_died(
     pool: HostPool, deed: str, words: str
 ) -> None:
-    neighbour = await pool.acquire("bert", [package(NOOP)], {})
+    neighbour = await host_of(pool, "bert", [package(NOOP)], {})
     host = await hosted(pool, deed)
     with pytest.raises(HostError, match=words):
         await host.open(spec(1))
@@ -281,14 +282,14 @@ async def test_a_full_pool_gives_up_its_oldest_idle_host_and_no_busy_one(run_dir
     try:
         hosts = []
         for session, caller in enumerate(("anna", "bert")):
-            host = await pool.acquire(caller, [package(NOOP)], {})
+            host = await host_of(pool, caller, [package(NOOP)], {})
             await host.open(spec(session))
             hosts.append(host)
         with pytest.raises(HostError, match="too many"):
-            await pool.acquire("carl", [package(NOOP)], {})
+            await host_of(pool, "carl", [package(NOOP)], {})
         await hosts[1].close(1, "done")
         await hosts[0].close(0, "done")
-        carl = await pool.acquire("carl", [package(NOOP)], {})
+        carl = await host_of(pool, "carl", [package(NOOP)], {})
         assert isinstance(await carl.open(spec(2)), Resume)
         assert not hosts[1].alive
         assert hosts[0].alive
@@ -301,18 +302,64 @@ async def test_one_caller_s_hosts_make_room_among_themselves_only(run_dir: Path)
     await pool.start()
     try:
         chains = [[package(f"'{name}'\nreturn None")] for name in "abc"]
-        bert = await pool.acquire("bert", chains[0], {})
+        bert = await host_of(pool, "bert", chains[0], {})
         hosts = []
         for session, chain in enumerate(chains[:2]):
-            hosts.append(await pool.acquire("anna", chain, {}))
+            hosts.append(await host_of(pool, "anna", chain, {}))
             await hosts[-1].open(spec(session))
         with pytest.raises(HostError, match="all 2 that one user may have"):
-            await pool.acquire("anna", chains[2], {})
-        assert await pool.acquire("anna", chains[0], {}) is hosts[0]
+            await host_of(pool, "anna", chains[2], {})
+        assert await host_of(pool, "anna", chains[0], {}) is hosts[0]
         await hosts[1].close(1, "done")
-        third = await pool.acquire("anna", chains[2], {})
+        third = await host_of(pool, "anna", chains[2], {})
         assert isinstance(await third.open(spec(2)), Resume)
         assert [host.alive for host in (*hosts, bert)] == [True, False, True]
+    finally:
+        await pool.stop()
+
+
+async def test_a_host_is_kept_for_those_who_wait_to_open_and_for_nobody_else(
+    run_dir: Path,
+) -> None:
+    pool = HostPool(run_dir, TOKENIZER, max_hosts=1)
+    await pool.start()
+    try:
+        async with pool.acquire("anna", [package(NOOP)], {}) as host:
+            await host.open(spec(1))
+            await host.close(1, "done")
+            with pytest.raises(HostError, match="too many"):
+                await host_of(pool, "bert", [package(NOOP)], {})
+            assert isinstance(await host.open(spec(2)), Resume)
+            await host.close(2, "done")
+        await host_of(pool, "bert", [package(NOOP)], {})
+        assert not host.alive
+    finally:
+        await pool.stop()
+
+
+async def test_a_full_pool_gives_nobody_a_host_that_it_stops(run_dir: Path) -> None:
+    pool = HostPool(run_dir, TOKENIZER, max_hosts=2)
+    await pool.start()
+
+    async def one(session: int) -> bool:
+        """Whether there was room: then the session was served."""
+        chain = [package(f"'{session % 5}'\nreturn None")]
+        try:
+            async with pool.acquire("anna", chain, {}) as host:
+                await asyncio.sleep(0.01)  # Its prompt becomes tokens.
+                await host.open(spec(session))
+                await host.close(session, "done")
+                return True
+        except HostError as error:
+            if "too many" not in str(error):
+                raise
+            return False
+
+    try:
+        served = [
+            await asyncio.gather(*(one(10 * turn + n) for n in range(5))) for turn in range(8)
+        ]
+        assert all(any(turn) for turn in served)
     finally:
         await pool.stop()
 
@@ -321,7 +368,7 @@ async def test_nothing_is_left_after_stop(run_dir: Path) -> None:
     pool = HostPool(run_dir, TOKENIZER, terms=Terms(trusted=True))
     await pool.start()
     host = await hosted(pool, "import subprocess; subprocess.Popen(['sleep', '60'])\nreturn None")
-    looping = await pool.acquire("bert", [package("while True: pass")], {})
+    looping = await host_of(pool, "bert", [package("while True: pass")], {})
     await host.open(spec(1))
     waiting = asyncio.create_task(looping.open(spec(2)))
     await asyncio.sleep(0.05)
@@ -347,7 +394,7 @@ async def test_the_zygote_has_one_thread_and_none_of_the_servers_secrets(
 
 
 async def test_a_host_holds_no_descriptor_of_its_siblings(pool: HostPool) -> None:
-    await pool.acquire("bert", [package(NOOP)], {})
+    await host_of(pool, "bert", [package(NOOP)], {})
     host = await hosted(pool, NOOP)
     kinds = sorted(target.split(":")[0] for target in descriptors(host.pid))
     assert kinds == ["/dev/null", "anon_inode", "socket", "socket"]

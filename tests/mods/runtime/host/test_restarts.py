@@ -13,7 +13,7 @@ from mods.runtime.host.pool import HostPool
 from mods.runtime.host.restarts import LONGEST_PAUSE, WINDOW, Restarts
 from mods.runtime.package import Package
 from mods.sdk.errors import HostError
-from tests.mods.runtime.host.acting import NOOP, alive, package, spec, until_dead
+from tests.mods.runtime.host.acting import NOOP, alive, host_of, package, spec, until_dead
 from tests.mods.runtime.host.conftest import TOKENIZER
 
 
@@ -58,13 +58,13 @@ async def test_a_fall_is_told_with_the_mod_that_ran_and_the_next_start_waits(
     chain = [Package.from_files(first.files, name="harmless"), FALLS]
     began = time.monotonic()
     for session in range(3):
-        host = await pool.acquire("anna", chain, {})
+        host = await host_of(pool, "anna", chain, {})
         with pytest.raises(HostError, match="exit code 3"):
             await host.open(spec(session))
     assert time.monotonic() - began >= 0.25
     assert [(caller, name) for caller, name, _ in told] == [("anna", "tested")] * 3
     assert "exit code 3" in told[0][2]
-    neighbour = await pool.acquire("bert", chain[:1], {})
+    neighbour = await host_of(pool, "bert", chain[:1], {})
     assert isinstance(await neighbour.open(spec(9)), Resume)
 
 
@@ -75,7 +75,7 @@ async def test_what_is_stopped_on_purpose_did_not_fall(run_dir: Path) -> None:
     await pool.start()
     try:
         await pool.check([package(NOOP)], {})
-        host = await pool.acquire("anna", [package(NOOP)], {})
+        host = await host_of(pool, "anna", [package(NOOP)], {})
         await asyncio.wait_for(host.gone.wait(), 20)
     finally:
         await pool.stop()
@@ -114,8 +114,8 @@ async def test_a_host_that_is_busy_while_nobody_asks_is_stopped(
 ) -> None:
     told: list[str] = []
     pool.fallen = lambda caller, package, why: told.append(why)
-    host = await pool.acquire("anna", [package(SPINS, before="loop = None")], {})
-    quiet = await pool.acquire("bert", [package(NOOP)], {})
+    host = await host_of(pool, "anna", [package(SPINS, before="loop = None")], {})
+    quiet = await host_of(pool, "bert", [package(NOOP)], {})
     for one in (host, quiet):
         await one.open(spec(1))
         await one.close(1, "done")

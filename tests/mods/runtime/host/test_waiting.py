@@ -17,7 +17,7 @@ from mods.runtime.host.pool import HostPool
 from mods.runtime.host.protocol import FeedRow
 from mods.runtime.package import Package
 from mods.sdk.errors import HostError
-from tests.mods.runtime.host.acting import VOCABULARY, first, package, spec, step
+from tests.mods.runtime.host.acting import VOCABULARY, first, host_of, package, spec, step
 from tests.timing import in_time, since
 
 
@@ -31,7 +31,7 @@ def waiting(body: str, declare: str = "", before: str = "", name: str = "waits")
 
 
 async def hosted(pool: HostPool, body: str, declare: str = "", before: str = "") -> Host:
-    return await pool.acquire("anna", [waiting(body, declare, before)], {})
+    return await host_of(pool, "anna", [waiting(body, declare, before)], {})
 
 
 SLOW = """\
@@ -255,7 +255,7 @@ async def test_a_chain_of_both_kinds_is_asked_in_order(pool: HostPool, feeds: Fe
         waiting("await asyncio.sleep(0.05)\nprint('two')", "events='ForwardPass'", name="two"),
         package("print('three')", "name='three', events='ForwardPass'"),
     ]
-    host = await pool.acquire("anna", chain, {})
+    host = await host_of(pool, "anna", chain, {})
     assert isinstance(await host.open(spec(1)), Resume)
     assert step(feeds, host, [first(1)]) == [Leave()]
     record = await host.close(1, "done")

@@ -16,7 +16,7 @@ from mods.runtime.host.nursery import Nursery
 from mods.runtime.host.pool import HostPool
 from mods.runtime.host.protocol import Ready
 from mods.sdk.errors import HostError
-from tests.mods.runtime.host.acting import NOOP, hosted, process
+from tests.mods.runtime.host.acting import NOOP, host_of, hosted, process
 from tests.mods.runtime.host.conftest import TOKENIZER
 
 LAYERS = {
@@ -141,7 +141,7 @@ async def test_a_host_is_another_user_s_with_a_filter_and_no_new_powers(pool: Ho
     assert "Seccomp:\t2\n" in status
     assert "NoNewPrivs:\t1\n" in status
     assert "CapEff:\t0000000000000000\n" in status
-    other = await pool.acquire("bert", [], {})
+    other = await host_of(pool, "bert", [], {})
     users = [process(pid, "status").split("Uid:")[1].split()[0] for pid in (host.pid, other.pid)]
     if process(pool.zygote_pid or 0, "status").split("Uid:")[1].split()[0] == "0":
         assert len({*users, "0"}) == 3
