@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from deploy import chromium
 from server.api.page import mount_page
+from server.api.pieces import TokenPieces
 from server.traces.archive import Archive
 from server.traces.database import fixed
 from server.traces.live import Live
@@ -88,8 +89,9 @@ async def paged(url: str, folder: Path, pages: int) -> Paged:
 async def _served(url: str, folder: Path) -> AsyncIterator[str]:
     spool, archive, live = Spool(folder / "paging"), Archive(fixed(url)), Live()
     app = FastAPI()
-    mount_traces(app, Traces(Observer(spool, live=live), archive, live, spool))
-    mount_page(app, tokenizer=None)  # the list shows no tokens by themselves
+    pieces = TokenPieces(tokenizer=None)  # the list shows no tokens by themselves
+    mount_traces(app, Traces(Observer(spool, live=live), archive, live, spool), pieces)
+    mount_page(app, pieces)
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()

@@ -29,7 +29,7 @@ from server.keys.book import KeyBook
 from server.keys.start import OPEN_NOTICE, book_for, is_open_to_this_machine_only, kept_up
 from server.limits.limiter import Limiter
 from server.limits.limits import Limits
-from server.mods.registry import StartupModError
+from server.mods.registry import Check, ModRegistry, StartupModError
 from server.quiet import Quiet
 from server.settings import Settings, SettingsError
 
@@ -222,7 +222,6 @@ async def build(
     from server.engine.assembly import mod_engine
     from server.mods.caller import caller_of
     from server.mods.keeping import ModKeeper
-    from server.mods.registry import ModRegistry
     from server.mods.routes import ModsState
     from server.traces.replay import Replayer
     from server.traces.service import traces
@@ -237,13 +236,7 @@ async def build(
     )
     app = build_app(options, tasks, engine.model_config)
     await init_app_state(with_mods, app.state, options, tasks)
-    registry, check = ModRegistry(), _check_in(pool)
-    pool.fallen = registry.fell
-    await registry.load_library(check)
-    if settings.mods is not None:
-        await registry.load_folder(settings.mods, check)
-    if getattr(app.state, "serving_structured_decisions", None) is None:
-        drop_route(app, "/v1/systemone")  # it would answer 501, whatever it is asked
+    registry, check = await _registry(settings, pool)
     mount(app, admission, kept, engine.renderer.tokenizer)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
@@ -265,10 +258,21 @@ async def build(
     return gate_of(app, entrance, settings, options, book, guard, readiness)
 
 
+async def _registry(settings: Settings, pool: HostPool) -> tuple[ModRegistry, Check]:
+    """The mods that are there from the start, and how another one is tried."""
+    registry, check = ModRegistry(), _check_in(pool)
+    pool.fallen = registry.fell
+    await registry.load_library(check)
+    if settings.mods is not None:
+        await registry.load_folder(settings.mods, check)
+    return registry, check
+
+
 def mount(app: Any, admission: Any, kept: Any, tokenizer: Any) -> None:
     """Our routes beside vLLM's. admission: of constraints. kept: traces. tokenizer: the model's."""
     from server.api.health import router as health_routes
     from server.api.page import mount_page
+    from server.api.pieces import TokenPieces
     from server.constraints.generate import mount_generate
     from server.constraints.routes import mount_constraints
     from server.keys.routes import router as key_routes
@@ -278,12 +282,15 @@ def mount(app: Any, admission: Any, kept: Any, tokenizer: Any) -> None:
 
     # vLLM's own says neither why not nor what runs the model.
     drop_route(app, "/health")
+    if getattr(app.state, "serving_structured_decisions", None) is None:
+        drop_route(app, "/v1/systemone")  # it would answer 501, whatever it is asked
     for router in (mod_routes, health_routes, key_routes, limit_routes):
         app.include_router(router)
     mount_constraints(app, admission)
     mount_generate(app)
-    mount_traces(app, kept)
-    mount_page(app, tokenizer)
+    pieces = TokenPieces(tokenizer)
+    mount_traces(app, kept, pieces)
+    mount_page(app, pieces)
 
 
 def drop_route(app: Any, path: str) -> None:
@@ -332,7 +339,7 @@ def _candidates(engine: Any) -> int:
     return TOP_TOKENS if most < 0 else min(most, TOP_TOKENS)
 
 
-def _check_in(pool: HostPool) -> Any:
+def _check_in(pool: HostPool) -> Check:
     """How an upload is tried: loaded in a host that is stopped then, never in this process."""
 
     async def check(package: Any, shared: Any) -> Any:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import gzip
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.api.page_paths import ADDRESSES, ASSETS
+from server.api.pieces import TokenPieces
 
 BUILT = Path(__file__).parents[1] / "web" / "static"
 
@@ -66,12 +67,12 @@ class Pieces(BaseModel):
     pieces: list[str]
 
 
-def mount_page(app: FastAPI, tokenizer: Any, built: Path = BUILT) -> None:
-    """Serve the page. tokenizer: a Hugging-Face-like one. Where nothing is built, `/` says so."""
-    app.include_router(_routes(tokenizer, built))
+def mount_page(app: FastAPI, known: TokenPieces, built: Path = BUILT) -> None:
+    """Serve the page. known: of the model's tokens. Where nothing is built, `/` says so."""
+    app.include_router(_routes(known, built))
 
 
-def _routes(tokenizer: Any, built: Path) -> APIRouter:
+def _routes(known: TokenPieces, built: Path) -> APIRouter:
     router = APIRouter(tags=["page"])
     assets = _assets(built)
 
@@ -91,7 +92,7 @@ def _routes(tokenizer: Any, built: Path) -> APIRouter:
     @router.post("/pieces")
     def pieces(given: Tokens) -> Pieces:
         """The text of each token by itself, for showing tokens one by one."""
-        return Pieces(pieces=pieces_of(tokenizer, given.tokens))
+        return Pieces(pieces=known.of(given.tokens))
 
     for address in ADDRESSES:
         router.add_api_route(
@@ -127,24 +128,3 @@ def _assets(built: Path) -> dict[str, Path]:
     """By name. What is asked for is looked up here, never on the disk."""
     folder = built / "assets"
     return {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
-
-
-def pieces_of(tokenizer: Any, tokens: list[int]) -> list[str]:
-    """What each token adds to a text. A part of a character is the sign for one, `\\ufffd`.
-
-    Ids that the tokenizer does not have read as nothing.
-    """
-    size = len(tokenizer)
-    anchor = next(iter(tokenizer.encode("a", add_special_tokens=False)), None)
-    before = [] if anchor is None else [anchor]
-    start = tokenizer.decode(before)
-    return [_piece(tokenizer, before, start, token) if token < size else "" for token in tokens]
-
-
-def _piece(tokenizer: Any, before: list[int], start: str, token: int) -> str:
-    """Decoded behind another token: at the start of a text some tokenizers drop a space."""
-    whole: str = tokenizer.decode([*before, token])
-    if whole.startswith(start):
-        return whole[len(start) :]
-    alone: str = tokenizer.decode([token])
-    return alone

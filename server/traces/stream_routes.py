@@ -14,6 +14,7 @@ import msgspec
 from fastapi import APIRouter, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
 
+from server.api.pieces import TokenPieces
 from server.mods.caller import reader_of
 from server.traces.live import Watcher
 from server.traces.routing import Kept, Reader, TraceRoute, only
@@ -31,8 +32,9 @@ async def stream(request: Request, kept: Kept, reader: Reader) -> StreamingRespo
     """Server-sent events, each with a JSON object as its data."""
     only(request, *PARAMETERS)
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    pieces: TokenPieces = request.app.state.concordance_pieces
     return StreamingResponse(
-        _events(kept, request.query_params, reader),
+        _events(kept, request.query_params, pieces, reader),
         media_type="text/event-stream",
         headers=headers,
     )
@@ -42,6 +44,7 @@ async def stream(request: Request, kept: Kept, reader: Reader) -> StreamingRespo
 async def socket(socket: WebSocket) -> None:
     """The same messages, each a text frame."""
     kept = cast(Traces, socket.app.state.concordance_traces)
+    pieces: TokenPieces = socket.app.state.concordance_pieces
     await socket.accept()
     gone = asyncio.create_task(_until_gone(socket))
     try:
@@ -49,7 +52,7 @@ async def socket(socket: WebSocket) -> None:
             while not gone.done():
                 message = await _next(watcher, gone)
                 if message is not None and wanted(message, socket.query_params):
-                    await socket.send_text(msgspec.json.encode(message).decode())
+                    await socket.send_text(_as_json(message, pieces).decode())
     except WebSocketDisconnect:
         pass
     finally:
@@ -57,7 +60,7 @@ async def socket(socket: WebSocket) -> None:
 
 
 async def _events(
-    kept: Traces, query: Mapping[str, str], reader: str | None = None
+    kept: Traces, query: Mapping[str, str], pieces: TokenPieces, reader: str | None
 ) -> AsyncIterator[bytes]:
     with kept.live.watch(reader) as watcher:
         yield b": watching\n\n"
@@ -68,7 +71,14 @@ async def _events(
                 yield b": nothing\n\n"
                 continue
             if wanted(message, query):
-                yield b"data: " + msgspec.json.encode(message) + b"\n\n"
+                yield b"data: " + _as_json(message, pieces) + b"\n\n"
+
+
+def _as_json(message: Mapping[str, Any], pieces: TokenPieces) -> bytes:
+    """As it is sent: tokens with what each reads as. Only for those who want them."""
+    if message["type"] == "tokens":
+        message = {**message, "pieces": pieces.of(message["tokens"])}
+    return msgspec.json.encode(message)
 
 
 def wanted(message: Mapping[str, Any], query: Mapping[str, str]) -> bool:

@@ -127,11 +127,11 @@ class Observer:
             self.live.tell(asked.caller, {**told, "endpoint": asked.endpoint})
         return seen
 
-    def came(self, seen: Seen, at: int, tokens: Sequence[int], text: str = "") -> None:
+    def came(self, seen: Seen, at: int, tokens: Sequence[int]) -> None:
         """For those who watch: the output is its first `at` tokens, then these."""
         if self.live:
             told = {"type": "tokens", "request_id": seen.request_id, "at": at}
-            self.live.tell(seen.asked.caller, {**told, "tokens": list(tokens), "text": text})
+            self.live.tell(seen.asked.caller, {**told, "tokens": list(tokens)})
 
     def over(self, seen: Seen) -> None:
         """Make a trace of what was seen, and spool it. Returns at once."""
@@ -240,7 +240,7 @@ class PlainWatch:
             seen.text = seen.text + completion.text if self._kind == "DELTA" else completion.text
             if self.params is not self._given:
                 hide_candidates(completion, self._given)
-            self._observer.came(seen, len(seen.tokens) - len(fresh), fresh, completion.text)
+            self._observer.came(seen, len(seen.tokens) - len(fresh), fresh)
             if completion.finish_reason is not None:
                 seen.finish_reason = str(completion.finish_reason)
                 seen.stop_reason = completion.stop_reason

@@ -9,8 +9,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from server.api.page import BUILT, GUARDED, MAX_PIECES, mount_page, pieces_of
+from server.api.page import BUILT, GUARDED, MAX_PIECES, mount_page
 from server.api.page_paths import ADDRESSES
+from server.api.pieces import TokenPieces
 from server.demo import MODEL_PATH
 from server.traces import export, ingest_route, replay_routes, routes, stream_routes
 from tests.server.api.gates import Keys, client_of, gate_before
@@ -33,7 +34,7 @@ def app_with(tokenizer: Any, built: Path = BUILT) -> FastAPI:
     others = [each.router for each in (ingest_route, stream_routes, export, routes, replay_routes)]
     for router in [mod_routes, health_routes, constraint_routes, *others]:
         app.include_router(router)
-    mount_page(app, tokenizer, built)
+    mount_page(app, TokenPieces(tokenizer), built)
     return app
 
 
@@ -140,7 +141,7 @@ async def test_with_a_key_the_page_is_as_closed_as_everything_else(
 def test_pieces_put_together_are_the_text(tokenizer: Any) -> None:
     text = "The capital of France is Paris.\n  Two spaces, and 1 + 1 = 2."
     ids = tokenizer.encode(text, add_special_tokens=False)
-    assert "".join(pieces_of(tokenizer, ids)) == text
+    assert "".join(TokenPieces(tokenizer).of(ids)) == text
 
 
 async def test_pieces_come_in_the_order_in_which_they_were_asked_for(tokenizer: Any) -> None:
@@ -157,4 +158,4 @@ async def test_pieces_come_in_the_order_in_which_they_were_asked_for(tokenizer: 
 
 def test_special_tokens_have_a_text(tokenizer: Any) -> None:
     end = tokenizer.eos_token_id
-    assert pieces_of(tokenizer, [end]) == [tokenizer.eos_token]
+    assert TokenPieces(tokenizer).of([end]) == [tokenizer.eos_token]

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
 
+from server.api.pieces import TokenPieces
 from server.mods.caller import LOCAL
 from server.traces.archive import Archive
 from server.traces.database import fixed
@@ -40,9 +41,22 @@ async def kept(url: str, tmp_path: Path) -> AsyncIterator[Traces]:
     spool.close()
 
 
+class Letters:
+    """A tokenizer of the small letters."""
+
+    def __len__(self) -> int:
+        return 26
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        return [ord(letter) - ord("a") for letter in text]
+
+    def decode(self, tokens: list[int]) -> str:
+        return "".join(chr(token + ord("a")) for token in tokens)
+
+
 def client_of(kept: Traces) -> httpx.AsyncClient:
     app = FastAPI()
-    mount_traces(app, kept)
+    mount_traces(app, kept, TokenPieces(Letters()))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server")
 
 
@@ -294,7 +308,7 @@ async def test_two_traces_are_aligned_token_by_token(
 async def test_the_stream_tells_what_goes_on(kept: Traces) -> None:
     from server.traces.stream_routes import _events
 
-    events = _events(kept, {"tokens": "false"})
+    events = _events(kept, {"tokens": "false"}, TokenPieces(Letters()), None)
     assert await anext(events) == b": watching\n\n"
     kept.live.tell("ann", {"type": "begun", "request_id": "r"})
     kept.live.tell("ann", {"type": "tokens", "request_id": "r", "tokens": [1]})
@@ -313,13 +327,19 @@ def test_a_socket_tells_the_same(tmp_path: Path) -> None:
 
     live = Live()
     app = FastAPI()
-    mount_traces(app, Traces(Observer(None, live=live), Archive(nowhere), live))
+    mount_traces(
+        app, Traces(Observer(None, live=live), Archive(nowhere), live), TokenPieces(Letters())
+    )
     with TestClient(app) as client, client.websocket_connect("/logs/stream") as socket:
         while not live:
             time.sleep(0.01)
         assert client.portal is not None
-        client.portal.call(live.tell, "ann", {"type": "begun", "request_id": "r"})
-        assert socket.receive_json() == {"type": "begun", "request_id": "r"}
+        begun = {"type": "begun", "request_id": "r"}
+        tokens = {"type": "tokens", "request_id": "r", "at": 0, "tokens": [1, 2, 99]}
+        for message in (begun, tokens):
+            client.portal.call(live.tell, "ann", message)
+        assert socket.receive_json() == begun
+        assert socket.receive_json() == {**tokens, "pieces": ["b", "c", ""]}
 
 
 async def test_one_who_reads_too_slowly_is_told_how_much_was_missed() -> None:

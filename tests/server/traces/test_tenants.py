@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from server.api.pieces import TokenPieces
 from server.traces.archive import Archive
 from server.traces.database import fixed
 from server.traces.errors import AwayError
@@ -54,7 +55,7 @@ class Replays:
 @pytest.fixture
 async def client(kept: Traces, keys: Keys, store: Store) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    mount_traces(app, kept)
+    mount_traces(app, kept, TokenPieces(None))
     app.state.concordance_replayer = Replays()
     start = now() - timedelta(minutes=10)
     await store.write([
@@ -100,7 +101,7 @@ ON_ANOTHERS = [
 
 def test_every_route_that_names_a_trace_is_tried(kept: Traces) -> None:
     app = FastAPI()
-    mount_traces(app, kept)
+    mount_traces(app, kept, TokenPieces(None))
     routes: list[Any] = list(app.routes)
     there = {
         (method, route.path)
@@ -171,7 +172,7 @@ def test_a_socket_tells_of_one_s_own_requests(keys: Keys) -> None:
         raise AwayError("there is none")
 
     live, app = Live(), FastAPI()
-    mount_traces(app, Traces(Observer(None, live=live), Archive(nowhere), live))
+    mount_traces(app, Traces(Observer(None, live=live), Archive(nowhere), live), TokenPieces(None))
     gate = gate_before(app, keys.home, app)
     with (
         TestClient(gate) as client,
@@ -196,7 +197,7 @@ async def _moment() -> None:
 async def test_events_tell_of_one_s_own_requests(kept: Traces) -> None:
     from server.traces.stream_routes import _events
 
-    events: Any = _events(kept, {}, "bob")
+    events: Any = _events(kept, {}, TokenPieces(None), "bob")
     await anext(events)
     for user in ("ann", "bob"):
         kept.live.tell(user, {"type": "begun", "request_id": user})
