@@ -211,14 +211,14 @@ class ModEngine:
         choice: int,
         constrained: dict[str, Any],
     ) -> Session:
-        if params.n > 1 and params.seed is not None:
-            params = params.clone()
-            params.seed = (params.seed or 0) + index
-        spec = self._spec(given.request_id, call, list(prompt), params, constrained)
         used = [ModUse(package.name, package.digest) for package in call.mods]
         watch = self._observer.session(
             given.request_id, index, given.prompt_text or "", params, used
         )
+        if params.n > 1 and params.seed is not None:
+            params = params.clone()
+            params.seed = (params.seed or 0) + index
+        spec = self._spec(given.request_id, call, list(prompt), params, constrained)
         return Session(given, call, spec, params, index, choice, self._in_background, watch)
 
     async def _constrained(

@@ -24,7 +24,9 @@ log = logging.getLogger("concordance.traces")
 TOP_TOKENS = 5
 """So many of the likeliest tokens does a trace of level `full` have for each draw."""
 LONGEST_NAME = 256
-_NOT_THE_CLIENTS = ("output_kind", "skip_clone", "skip_reading_prefix_cache")
+_NOT_THE_CLIENTS = (
+    "output_kind", "output_text_buffer_length", "skip_clone", "skip_reading_prefix_cache",
+)  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -190,10 +192,15 @@ def sampling_of(params: Any) -> dict[str, Any]:
         return {}
     given = msgspec.to_builtins(params, enc_hook=str, str_keys=True)
     plain = json.loads(json.dumps(given, default=str))
+    return {name: value for name, value in of_client(plain).items() if value not in ([], None)}
+
+
+def of_client(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what vLLM sets for itself, and believes as it stands."""
     return {
         name: value
-        for name, value in plain.items()
-        if not name.startswith("_") and name not in _NOT_THE_CLIENTS and value not in ([], None)
+        for name, value in sampling.items()
+        if not name.startswith("_") and name not in _NOT_THE_CLIENTS
     }
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from vllm.exceptions import VLLMValidationError
 from vllm.inputs.engine import tokens_input
-from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
 from mods.runtime.host.pool import HostPool
 from mods.runtime.package import Package
@@ -26,6 +27,7 @@ from server.api.guard import Guard, RefusedBodyError
 from server.engine.call import Call, current_call
 from server.mods.registry import ModRegistry
 from server.traces.asked import Asked, Tracing, current_asked
+from server.traces.finishing import of_client
 from server.traces.record import Request
 from server.traces.trace import Trace
 
@@ -170,20 +172,20 @@ def output_before(trace: Trace, step: int) -> list[int]:
 
 def params_of(request: Request, kept: int) -> SamplingParams:
     """The trace's sampling parameters, for what is left of it. Raises `ReplayError`."""
-    given = json.loads(json.dumps(request.sampling))
-    number = given.pop("n", 1)
+    given = of_client(json.loads(json.dumps(request.sampling)))
     structured = given.pop("structured_outputs", None)
     try:
         params = msgspec.convert(given, SamplingParams, strict=False, str_keys=True)
         if structured is not None:
-            from vllm.sampling_params import StructuredOutputsParams
-
-            known = {k: v for k, v in structured.items() if not k.startswith("_")}
+            known = {k: v for k, v in dict(structured).items() if not k.startswith("_")}
             params.structured_outputs = StructuredOutputsParams(**known)
-    except (msgspec.ValidationError, ValueError, TypeError) as error:
+    except (VLLMValidationError, ValueError, TypeError, AssertionError) as error:
         raise ReplayError(f"the sampling parameters cannot be read again: {error}") from None
-    if number > 1 and params.seed is not None:
+    if params.n > 1 and params.seed is not None:
         params.seed += request.choice
+    params.n = 1
+    if params.seed is not None and not -(2**63) <= params.seed < 2**63:
+        raise ReplayError("the sampling parameters cannot be read again: seed is out of range")
     if params.max_tokens is not None:
         params.max_tokens = params.max_tokens - kept
         if params.max_tokens < 1:

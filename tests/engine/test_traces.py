@@ -155,6 +155,24 @@ def test_a_greedy_replay_says_the_same_and_a_branch_goes_its_own_way(server: Liv
     assert diff["tokens_a"][0]["token"] == original["request"]["final_token_ids"][0]
 
 
+def test_a_replay_of_a_later_choice_draws_what_that_choice_drew(server: Live) -> None:
+    asked = {"n": 3, "seed": 100, "temperature": 2.0, "return_token_ids": True}
+    for names in ((), (server.upload(NOOP),)):
+        answer = server.chat(QUESTION, *names, **asked).json()
+        choices = {choice["index"]: choice["token_ids"] for choice in answer["choices"]}
+        last = f"{answer['id']}.2"
+        assert trace(server, last)["request"]["final_token_ids"] == choices[2] != choices[0]
+        assert server.post(f"/logs/{last}/replay", {}).json()["token_ids"] == choices[2]
+
+
+def test_a_trace_from_outside_sets_nothing_that_is_vllm_s_own(server: Live) -> None:
+    sampling = {"_bad_words_token_ids": [[]], "_all_stop_token_ids": [10**9], "min_tokens": 5}
+    request = {"request_id": "odd", "user_prompt_token_ids": [1, 2], "sampling": sampling}
+    assert server.post("/v1/ingest", {"request": request}).status_code == 201
+    trace(server, "odd")
+    assert len(server.post("/logs/odd/replay", {}).json()["token_ids"]) >= 5
+
+
 def test_health_and_metrics_tell_how_traces_fare(server: Live) -> None:
     told = httpx.get(f"{server.url}/health").json()["traces"]
     assert (told["level"], told["postgres"]) == ("tokens", "ok")

@@ -185,6 +185,40 @@ def test_a_later_choice_has_the_seed_that_it_had() -> None:
     assert (params_of(request, 0).seed, params_of(request, 0).n) == (7, 1)
 
 
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"_bad_words_token_ids": [[]]},
+        {"_all_stop_token_ids": [10**9], "_eos_token_id": 10**9, "min_tokens": 5},
+        {"skip_clone": True, "output_text_buffer_length": 10**12},
+    ],
+)
+def test_what_vllm_sets_for_itself_is_not_taken_from_a_trace(sampling: dict[str, Any]) -> None:
+    params = params_of(Request(request_id="r", sampling=sampling), 0)
+    fresh = SamplingParams(min_tokens=params.min_tokens, output_kind=RequestOutputKind.FINAL_ONLY)
+    assert params == fresh
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"n": None},
+        {"n": "many"},
+        {"n": 0},
+        {"seed": 2**63},
+        {"seed": 2**62, "temperature": "hot"},
+        {"structured_outputs": [1]},
+        {"structured_outputs": "x"},
+        {"structured_outputs": {"odd": 1}},
+        {"stop": [""]},
+        {"top_p": 7},
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(sampling: dict[str, Any]) -> None:
+    with pytest.raises(ReplayError, match="cannot be read"):
+        params_of(Request(request_id="r", sampling=sampling), 0)
+
+
 few = st.lists(st.integers(0, 3), max_size=12)
 
 
