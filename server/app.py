@@ -237,6 +237,8 @@ async def build(
     app = build_app(options, tasks, engine.model_config)
     await init_app_state(with_mods, app.state, options, tasks)
     registry, check = await _registry(settings, pool)
+    if getattr(app.state, "serving_structured_decisions", None) is None:
+        drop_route(app, "/v1/systemone")  # it would answer 501, whatever it is asked
     mount(app, admission, kept, engine.renderer.tokenizer)
     app.state.concordance_backend = settings.backend
     app.state.concordance_sandbox = pool.sandbox.as_dict()
@@ -282,8 +284,6 @@ def mount(app: Any, admission: Any, kept: Any, tokenizer: Any) -> None:
 
     # vLLM's own says neither why not nor what runs the model.
     drop_route(app, "/health")
-    if getattr(app.state, "serving_structured_decisions", None) is None:
-        drop_route(app, "/v1/systemone")  # it would answer 501, whatever it is asked
     for router in (mod_routes, health_routes, key_routes, limit_routes):
         app.include_router(router)
     mount_constraints(app, admission)

@@ -78,7 +78,7 @@ class Fate:
         self.body = {
             "model": f"{MODEL}/{self.mod}",
             "messages": [{"role": "user", "content": f"{filler} say <{self.canary}>"}],
-            "max_tokens": generator.randrange(30, 60),
+            "max_tokens": generator.randrange(36, 60),
             "temperature": generator.choice([0.0, 1.0]),
             "seed": number if number % 5 == 0 else None,
             "ignore_eos": True,

@@ -274,7 +274,7 @@ def test_a_mod_is_written_tried_saved_and_changes_an_answer(window: Window, live
     reply = page.get_by_label(f"with {name}")
     expect(reply).to_contain_text("Ahoy! The capital of France is Paris.")
     expect(page.get_by_role("group", name="without mods")).to_have_count(0)
-    page.get_by_role("button", name="Begin anew").click()
+    page.get_by_role("button", name="New conversation").click()
     page.get_by_label("beside it, without mods").check()
     send(page, QUESTION)
     expect(reply).to_contain_text("Ahoy! The capital of France is Paris.")

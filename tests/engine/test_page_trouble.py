@@ -93,7 +93,7 @@ def test_traces_that_cannot_be_read_are_not_called_a_fault_of_the_page(
     window: Window, live: Live
 ) -> None:
     page = window.page
-    told = refusal(503, "away", "the database is away")
+    told = refusal(503, "trace_away", "the database is away")
     page.route(LISTING, lambda route: route.fulfill(**told))  # type: ignore[arg-type]
     window.go("/requests")
     expect(page.get_by_role("alert")).to_contain_text("cannot read its traces at the moment")

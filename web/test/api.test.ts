@@ -6,7 +6,7 @@ import { setKey } from "../src/api/key.ts";
 import type { Summary } from "../src/api/logs.ts";
 import { match } from "../src/app/location.ts";
 import { addressOf, asked, filtersOf } from "../src/pages/requests/filters.ts";
-import { EMPTY, reduce } from "../src/pages/requests/listing.ts";
+import { EMPTY, type Listing, reduce } from "../src/pages/requests/listing.ts";
 import { pathOf } from "../src/parts/Series.tsx";
 import { windowOf } from "../src/parts/VirtualList.tsx";
 
@@ -26,7 +26,7 @@ async function failure(work: Promise<unknown>): Promise<ApiError> {
 
 describe("asking", () => {
   it.each([
-    [401, "locked"], [403, "locked"], [404, "gone"], [503, "storage"], [422, "refused"], [500, "broken"],
+    [401, "locked"], [403, "locked"], [404, "gone"], [503, "busy"], [429, "busy"], [422, "refused"], [500, "broken"],
   ])("tells a %i apart as %s, with the server's words", async (status, kind) => {
     const body = JSON.stringify({ error: { message: "words", param: "field", line: 3 } });
     answers(async () => new Response(body, { status }));
@@ -114,34 +114,44 @@ describe("addresses", () => {
 
 describe("the list", () => {
   const row = (request_id: string) => ({ request_id }) as Summary;
-  const start = reduce(
-    { ...EMPTY, name: "" },
-    { type: "page", rows: [row("b"), row("a")], next: "cursor" },
-  );
+  const page = (next: string | null, ...ids: string[]) => ({ data: ids.map(row), next });
+  const first = { type: "page", page: page("cursor", "b", "a"), after: null } as const;
+  const start = reduce({ ...EMPTY, name: "" }, first);
+  const more = reduce(start, { type: "more" });
+  const ids = (listing: Listing) => listing.rows.map((each) => each.request_id);
 
-  it("puts new ones on top, once, and marks them", () => {
-    const rows = [row("c"), row("b"), row("a")];
-    const changed = reduce(start, { type: "newest", rows, next: "other" });
-    expect(changed.rows.map((each) => each.request_id)).toEqual(["c", "b", "a"]);
+  it("at its top is the first page as it is now, the new ones marked", () => {
+    const newest = page("other", "c", "b");
+    const changed = reduce(start, { type: "newest", page: newest, atTop: true });
+    expect(ids(changed)).toEqual(["c", "b"]);
     expect([...changed.fresh]).toEqual(["c"]);
-    expect(changed.next).toBe("cursor");
+    expect(changed.next).toBe("other");
   });
 
-  it("begins anew rather than leave a gap", () => {
-    const changed = reduce(start, { type: "newest", rows: [row("z"), row("y")], next: "later" });
-    expect(changed.rows.map((each) => each.request_id)).toEqual(["z", "y"]);
-    expect(changed.next).toBe("later");
+  it("stays as it is further down, and counts what is new", () => {
+    const newest = page("later", "z", "y");
+    const changed = reduce(start, { type: "newest", page: newest, atTop: false });
+    expect(changed).toEqual({ ...start, newer: 2 });
   });
 
-  it("goes on behind, and keeps once what came twice", () => {
-    const changed = reduce(start, { type: "rest", rows: [row("a"), row("0")], next: null });
-    expect(changed.rows.map((each) => each.request_id)).toEqual(["b", "a", "0"]);
+  it("goes on behind", () => {
+    const changed = reduce(more, { type: "page", page: page(null, "0"), after: "cursor" });
+    expect(ids(changed)).toEqual(["b", "a", "0"]);
     expect(changed.next).toBeNull();
+  });
+
+  it("takes no answer that was asked for before its first page was taken anew", () => {
+    const anew = reduce(more, { type: "newest", page: page("later", "z", "y"), atTop: true });
+    expect(reduce(anew, { type: "page", page: page(null, "0"), after: "cursor" })).toBe(anew);
+    expect(reduce(anew, first)).toBe(anew);
+    const error = new ApiError("away", "no");
+    expect(reduce(anew, { type: "failed", error, after: "cursor" })).toBe(anew);
   });
 
   it("keeps what it has when the next page fails", () => {
     const error = new ApiError("away", "no");
-    expect(reduce(start, { type: "failed", error }).rows).toHaveLength(2);
+    const failed = reduce(more, { type: "failed", error, after: "cursor" });
+    expect(failed).toEqual({ ...start, error });
   });
 });
 

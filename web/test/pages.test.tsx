@@ -111,7 +111,7 @@ describe("the list", () => {
 
   it.each([
     [() => Promise.reject(new TypeError("refused")), "The server does not answer"],
-    [() => refusal(503, "Postgres is away"), "cannot read its traces"],
+    [() => refusal(503, "Postgres is away", { type: "trace_away" }), "cannot read its traces"],
     [() => refusal(400, "unknown filter"), "unknown filter"],
     [() => refusal(500, "oops"), "Something went wrong in the server"],
   ])("says in words what is wrong, and goes on when asked", async (trouble, words) => {
@@ -199,6 +199,7 @@ describe("a request", () => {
   });
 
   it("is run again from here under other mods, and leads to the two aligned", async () => {
+    server.on(/^\/logs\/again$/, () => reply);
     server.on(/replay$/, () => ({ request_id: "again", parent_id: "eventful" }));
     server.on(/diff/, () => ({
       a: "eventful",
@@ -240,7 +241,7 @@ describe("a request", () => {
     server.on(/^\/pieces$/, () => refusal(500, "no tokenizer"));
     await open("/requests/eventful");
     await says("their numbers are shown");
-    await says("⟨11⟩");
+    await says("#11");
   });
 
   it("without any token opens, too", async () => {

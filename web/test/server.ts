@@ -11,6 +11,7 @@ export class FakeServer {
   constructor() {
     vi.stubGlobal("fetch", async (path: string, init: RequestInit = {}) => this.answer(path, init));
     this.on(/^\/logs\/stream/, () => sse([]));
+    this.on(/^\/v1\/models$/, () => ({ data: [{ id: "demo" }] }));
     this.on(/^\/pieces$/, (_, init) => {
       const { tokens } = JSON.parse(String(init.body)) as { tokens: number[] };
       return { pieces: tokens.map((token) => ` t${token}`) };

@@ -9,6 +9,7 @@ import type { Mod } from "../src/api/mods.ts";
 import { forgetPieces } from "../src/api/pieces.ts";
 import { draftOf, faultOf, uploadOf } from "../src/pages/mods/draft.ts";
 import { filled } from "../src/pages/overview/spans.ts";
+import { forgetPlayground } from "../src/pages/playground/conversation.ts";
 import { BEGUN, hear, textOf } from "../src/pages/playground/reply.ts";
 import { asCurl, asPython, bodyOf, DEFAULTS } from "../src/pages/playground/settings.ts";
 import { fixture } from "./fixtures.ts";
@@ -22,6 +23,7 @@ beforeEach(() => {
   // No layout here: CodeMirror measures, and finds nothing.
   Range.prototype.getClientRects ??= () => [] as unknown as DOMRectList;
   forgetPieces();
+  forgetPlayground();
   server = new FakeServer();
   server.on(/^\/v1\/models$/, () => ({ data: [{ id: "demo" }, { id: "other" }] }));
   server.on(/^\/v1\/mods$/, () => ({
@@ -262,8 +264,8 @@ describe("what is sent", () => {
   });
 
   it("never has the key itself in what is copied", () => {
-    expect(asCurl({}, "http://here", true)).toContain('"authorization: Bearer $CONCORDANCE_KEY"');
-    expect(asPython({}, "http://here", true)).toContain('api_key=os.environ["CONCORDANCE_KEY"]');
+    expect(asCurl({}, "http://here")).toContain('"authorization: Bearer $CONCORDANCE_KEY"');
+    expect(asPython({}, "http://here")).toContain('os.environ.get("CONCORDANCE_KEY", "none")');
   });
 
   it("has a constraint as each route takes it", () => {
@@ -333,7 +335,7 @@ describe("mods", () => {
     await click("button", "Save");
     await says("Saved.");
     expect(find("a", "Try it").getAttribute("href")).toBe("/playground?mods=fresh");
-    expect(server.asked.at(-1)?.body).toEqual({ source: "fine\n" });
+    expect(server.asked.at(-1)?.body).toEqual({ files: { "my_mod.py": "fine\n" } });
   });
 
   it("are run dry, and tell what they did and which law they broke", async () => {
@@ -353,7 +355,7 @@ describe("mods", () => {
     await says("prints: seen");
     expect(server.asked.at(-1)?.body).toMatchObject({
       scripted: true,
-      source: "# source of calm\n",
+      files: { "calm.py": "# source of calm\n" },
     });
   });
 
@@ -365,7 +367,7 @@ describe("mods", () => {
 
   it("point at the line of a traceback, in their own files only", () => {
     const message =
-      'Traceback\n  File "sdk/x.py", line 9\n  File "calm.py", line 4, in calm\nValueError: no';
+      'Traceback\n  File "sdk/x.py", line 9\n  File "calm@1234abcd/calm.py", line 4, in calm\nValueError: no';
     expect(faultOf({ message }, ["calm.py"])).toEqual({
       file: "calm.py",
       line: 4,
@@ -376,19 +378,19 @@ describe("mods", () => {
 
   it("of several files are sent as they are, and a copy has no name", () => {
     const two = mod("two", {
+      entry: "a:two",
       files: [
-        { path: "a.py", size: 1, source: "a" },
+        { path: "a.py", size: 1, source: "def two(event): ..." },
         { path: "b.py", size: 1, source: "b" },
       ],
     });
     expect(uploadOf(draftOf(two))).toEqual({
       name: "two",
-      files: { "a.py": "a", "b.py": "b" },
-      entrypoint: "two:two",
+      files: { "a.py": "def two(event): ...", "b.py": "b" },
+      entrypoint: "a:two",
     });
     expect(uploadOf(draftOf(mod("one"), true))).toEqual({
-      source: "# source of one\n",
-      entrypoint: "one",
+      files: { "one.py": "# source of one\n" },
     });
   });
 });

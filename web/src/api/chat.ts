@@ -1,7 +1,7 @@
 /** Chat completions, streamed. With mods, text is shown at once and taken back in the open. */
 
 import { ask } from "./ask.ts";
-import { ApiError, isObject } from "./errors.ts";
+import { ApiError, isObject, kindOf } from "./errors.ts";
 import { events } from "./events.ts";
 
 export interface Message {
@@ -72,6 +72,10 @@ function parsed(data: string): Record<string, unknown> {
 }
 
 function told(error: Record<string, unknown>): ApiError {
-  const status = Number(error.code ?? 0);
-  return new ApiError("refused", String(error.message ?? "the request failed"), status);
+  const status = Number(error.code ?? 500);
+  return new ApiError(
+    kindOf(status, error.type),
+    String(error.message ?? "the request failed"),
+    status,
+  );
 }

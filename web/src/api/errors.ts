@@ -5,7 +5,8 @@ export type Kind =
   | "slow" // no answer in time
   | "locked" // 401, 403: a key is missing or is no longer good
   | "gone" // 404
-  | "storage" // 503: the server is there, what it needs is not
+  | "storage" // 503 of a trace's route: the database is away
+  | "busy" // 429, or another 503: not now
   | "refused" // another 4xx: the request's own fault
   | "broken" // 5xx, or an answer that cannot be read
   | "cut"; // a stream that ended before its end
@@ -24,20 +25,25 @@ export class ApiError extends Error {
   }
 }
 
-export function kindOf(status: number): Kind {
+/** type: what the server calls the error. */
+export function kindOf(status: number, type?: unknown): Kind {
   if (status === 401 || status === 403) return "locked";
   if (status === 404) return "gone";
-  if (status === 503) return "storage";
+  if (status === 503 && type === "trace_away") return "storage";
+  if (status === 503 || status === 429) return "busy";
   return status < 500 ? "refused" : "broken";
 }
 
-/** The error that a reply other than 2xx tells, in OpenAI's shape or in any other. */
-export function errorOf(status: number, body: string): ApiError {
+/** The error that a reply other than 2xx tells, in OpenAI's shape or in any other.
+ * retryAfter: that header, in seconds. */
+export function errorOf(status: number, body: string, retryAfter?: string | null): ApiError {
   const told = read(body);
+  const kind = kindOf(status, told.type);
   const message = typeof told.message === "string" ? told.message : body.slice(0, 300);
+  const wait = kind === "busy" && /^\d+$/.test(retryAfter ?? "") ? ` (wait ${retryAfter} s)` : "";
   return new ApiError(
-    kindOf(status),
-    message || `the server answered ${status}`,
+    kind,
+    (message || `the server answered ${status}`) + wait,
     status,
     typeof told.param === "string" ? told.param : null,
     typeof told.file === "string" ? told.file : null,

@@ -1,7 +1,7 @@
 /** Server-sent events, read with `fetch`, because `EventSource` can send no key. */
 
 import { send } from "./ask.ts";
-import { ApiError, errorOf } from "./errors.ts";
+import { ApiError } from "./errors.ts";
 
 export interface ServerEvent {
   event: string;
@@ -40,9 +40,7 @@ export async function* events(
     method: body === undefined ? "GET" : "POST",
     body,
     signal,
-    patience: 0,
   });
-  if (!reply.ok) throw errorOf(reply.status, await reply.text());
   if (reply.body === null) throw new ApiError("broken", "the server's answer is empty");
   onOpen?.();
   const parser = new EventParser();

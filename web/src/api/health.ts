@@ -1,7 +1,6 @@
 /** How the server is: `/health` and `/metrics`. */
 
-import { ask, send } from "./ask.ts";
-import { errorOf } from "./errors.ts";
+import { ask, askText } from "./ask.ts";
 
 export interface Health {
   status: string;
@@ -21,10 +20,7 @@ export const health = (signal?: AbortSignal) => ask<Health>("/health", { signal 
 
 /** The sum of each metric over its labels. */
 export async function metrics(signal?: AbortSignal): Promise<ReadonlyMap<string, number>> {
-  const reply = await send("/metrics", { signal });
-  const text = await reply.text();
-  if (!reply.ok) throw errorOf(reply.status, text);
-  return sums(text);
+  return sums(await askText("/metrics", { signal }));
 }
 
 /** From Prometheus's text. */

@@ -3,8 +3,12 @@
 const NAME = "concordance-key";
 const listeners = new Set<() => void>();
 
+/** Whether a header can carry it: printable ASCII. `fetch` throws at much of the rest. */
+export const isKey = (text: string) => /^[ -~]*$/.test(text);
+
 export function key(): string {
-  return read(() => sessionStorage.getItem(NAME) ?? localStorage.getItem(NAME)) ?? "";
+  const kept = read(() => sessionStorage.getItem(NAME) ?? localStorage.getItem(NAME)) ?? "";
+  return isKey(kept) ? kept : "";
 }
 
 export function setKey(value: string, remember: boolean): void {

@@ -82,11 +82,25 @@ export interface Story {
   top_probabilities?: number[][];
 }
 
+export type EventType = "Prefilled" | "ForwardPass" | "Sampled" | "Added" | "Finished";
+
+/** What a record tells of an event: `server/traces/record.py`. */
+export interface RecordEvent {
+  event_type: EventType;
+  step: number;
+  position?: number | null;
+  sampled_token?: number | null;
+  added_tokens?: number[];
+  forced?: boolean;
+  removed_tokens?: number[];
+  output_tokens?: number[];
+}
+
 export interface Action {
   action_type: string;
   mod_call_sequence?: number | null;
   mod_name?: string;
-  event_type?: string | null;
+  event_type?: EventType | null;
   step?: number | null;
   position?: number | null;
   tokens?: number[];
@@ -119,11 +133,12 @@ export interface Note {
   created_at: string;
 }
 
-/** `GET /logs/{id}?view=story`. */
+/** `GET /logs/{id}?view=story`. events: the record's own, where they do not follow from the story. */
 export interface Trace {
   version: number;
   request: Request;
   story: Story;
+  events?: RecordEvent[];
   calls: { events?: number[]; mods?: number[]; micros?: (number | null)[] };
   failures: Failure[];
   mod_logs: ModLog[];
@@ -197,7 +212,8 @@ export const listLogs = (
 export const openLog = (id: string, signal?: AbortSignal) =>
   ask<Trace>(`${at(id)}?view=story`, { signal });
 
-export const rawLog = (id: string, signal?: AbortSignal) => ask<unknown>(at(id), { signal });
+export const rawLog = (id: string, signal?: AbortSignal) =>
+  ask<{ events: RecordEvent[] }>(at(id), { signal });
 
 export const deleteLog = (id: string) => ask<unknown>(at(id), { method: "DELETE" });
 
@@ -220,10 +236,16 @@ export const statistics = (since: string, until: string, hours: number, signal?:
   ask<Statistics>(`/logs/stats${query({ since, until, hours })}`, { signal });
 
 /** It waits for the whole answer, so there is no time limit. */
-export const replay = (id: string, step: number | null, mods: string[] | null) =>
+export const replay = (
+  id: string,
+  step: number | null,
+  mods: string[] | null,
+  signal?: AbortSignal,
+) =>
   ask<Replayed>(`${at(id)}/replay`, {
     method: "POST",
     body: { ...(step === null ? {} : { step }), ...(mods === null ? {} : { mods }) },
+    signal,
     patience: 0,
   });
 

@@ -23,8 +23,7 @@ export interface Mod {
 
 export interface Upload {
   name?: string;
-  source?: string;
-  files?: Record<string, string>;
+  files: Record<string, string>;
   entrypoint?: string;
 }
 

@@ -13,7 +13,8 @@ export interface Loaded<T> {
   loading: boolean;
   slow: boolean;
   again: () => void;
-  set: (value: T) => void;
+  /** Makes another of what is there by then; does nothing where nothing is. */
+  change: (made: (value: T) => T) => void;
 }
 
 /** Fetches when `name` changes. `name` must tell everything that `fetcher` depends on. */
@@ -58,7 +59,13 @@ export function useLoad<T>(name: string, fetcher: (signal: AbortSignal) => Promi
     };
   }, [name, turn]);
 
-  const set = useCallback((value: T) => setState({ name, value, error: null }), [name]);
+  const change = useCallback(
+    (made: (value: T) => T) =>
+      setState((old) =>
+        old.name === name && old.value !== null ? { ...old, value: made(old.value) } : old,
+      ),
+    [name],
+  );
   const stale = state.name !== name;
   return {
     value: stale ? null : state.value,
@@ -66,6 +73,6 @@ export function useLoad<T>(name: string, fetcher: (signal: AbortSignal) => Promi
     loading: loading || stale,
     slow,
     again,
-    set,
+    change,
   };
 }

@@ -21,8 +21,27 @@ export function useLocation(): { path: string; query: URLSearchParams } {
   return { path, query: new URLSearchParams(search) };
 }
 
-/** replace: without a step back to where the person was. */
+let mayLeave = () => true;
+
+/** Asks `ask` before this address is left for another of the page's. Returns what ends that. */
+export function guard(ask: () => boolean): () => void {
+  const at = here();
+  const stay = (event: PopStateEvent) => {
+    if (here() === at || ask()) return;
+    event.stopImmediatePropagation();
+    history.pushState(null, "", at);
+  };
+  mayLeave = ask;
+  addEventListener("popstate", stay, { capture: true });
+  return () => {
+    mayLeave = () => true;
+    removeEventListener("popstate", stay, { capture: true });
+  };
+}
+
+/** replace: without a step back to where the person was; then a guard is not asked. */
 export function go(to: string, replace = false): void {
+  if (!replace && !mayLeave()) return;
   if (replace) history.replaceState(null, "", to);
   else history.pushState(null, "", to);
   dispatchEvent(new Event(changed));

@@ -30,6 +30,7 @@ interface Props {
 export function TokenStrip(props: Props) {
   const { items, classOf, selected, onSelect, onHover, onUnfold, label } = props;
   const box = useRef<HTMLDivElement>(null);
+  const pointer = useRef("");
   const columns = useColumns(box);
   const lines = useMemo(() => linesOf(items, columns), [items, columns]);
   const place = useMemo(() => itemAt(items, selected), [items, selected]);
@@ -45,6 +46,10 @@ export function TokenStrip(props: Props) {
     else onUnfold?.(item);
   };
   const hover = (event: MouseEvent) => {
+    const at = `${event.clientX} ${event.clientY}`;
+    // Where the lines move under a pointer that rests, browsers tell of it, too.
+    if (at === pointer.current) return;
+    pointer.current = at;
     const item = cellUnder(event);
     if (item?.kind === "token") onHover?.(item.cell);
   };
@@ -59,14 +64,13 @@ export function TokenStrip(props: Props) {
   };
 
   return (
-    // biome-ignore lint/a11y/useKeyWithMouseEvents: the arrow keys do what hovering does
     <div
       ref={box}
       className="strip"
       role="group"
       aria-label={label}
       onClick={click}
-      onMouseOver={hover}
+      onMouseMove={hover}
       onMouseLeave={() => onHover?.(-1)}
       onKeyDown={move}
     >

@@ -2,7 +2,7 @@
 
 import { type FormEvent, useState } from "react";
 import type { ApiError } from "../api/errors.ts";
-import { setKey } from "../api/key.ts";
+import { isKey, setKey } from "../api/key.ts";
 import { Link } from "../app/Link.tsx";
 
 const WORDS: Record<ApiError["kind"], [string, string]> = {
@@ -23,6 +23,7 @@ const WORDS: Record<ApiError["kind"], [string, string]> = {
     "The server cannot read its traces at the moment",
     "Its database is away or still starting. Requests are answered and kept meanwhile.",
   ],
+  busy: ["The server cannot do this at the moment", "Wait a little, then try again."],
   refused: ["The server does not accept this", "Change what it names, then try again."],
   broken: [
     "Something went wrong in the server",
@@ -64,9 +65,13 @@ export function Trouble({ error, onRetry, home }: Props) {
 function KeyForm({ onGiven }: { onGiven?: (() => void) | undefined }) {
   const [given, setGiven] = useState("");
   const [remember, setRemember] = useState(false);
+  const [unfit, setUnfit] = useState(false);
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    setKey(given.trim(), remember);
+    const key = given.trim();
+    setUnfit(!isKey(key));
+    if (!isKey(key)) return;
+    setKey(key, remember);
     onGiven?.();
   };
   return (
@@ -89,6 +94,12 @@ function KeyForm({ onGiven }: { onGiven?: (() => void) | undefined }) {
         keep it in this browser
       </label>
       <button type="submit">Use this key</button>
+      {unfit && (
+        <span className="warning">
+          This cannot be a key: keys have only plain letters, digits and signs such as “-”. Copy all
+          of it again.
+        </span>
+      )}
     </form>
   );
 }

@@ -22,10 +22,12 @@ interface Props {
   show?: number | undefined;
   /** Called when the end comes near. */
   onEnd?: (() => void) | undefined;
+  /** Told with every scrolling whether the first row is in sight. */
+  onTop?: ((atTop: boolean) => void) | undefined;
 }
 
 export function VirtualList(props: Props) {
-  const { count, rowHeight, row, className, label, show, onEnd } = props;
+  const { count, rowHeight, row, className, label, show, onEnd, onTop } = props;
   const box = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(600);
@@ -65,7 +67,10 @@ export function VirtualList(props: Props) {
       tabIndex={0}
       // A list is as tall as its rows, up to what its class allows.
       style={{ "--rows": `${count * rowHeight}px` } as CSSProperties}
-      onScroll={(event) => setTop(event.currentTarget.scrollTop)}
+      onScroll={({ currentTarget: { scrollTop } }) => {
+        setTop(scrollTop);
+        onTop?.(scrollTop < rowHeight);
+      }}
     >
       <div className="all" style={{ height: count * rowHeight }}>
         <div className="seen" style={{ transform: `translateY(${first * rowHeight}px)` }}>

@@ -1,14 +1,12 @@
 /** Events told from a story, as `server/traces/retelling.py` tells them: their numbers link the
  * mods' calls, and say when each token came in and when it went. */
 
-import type { Story } from "../api/logs.ts";
+import type { EventType, Story } from "../api/logs.ts";
 
 export const SAMPLED = 0;
 export const FORCED_MORE = 2;
 export const OUTPUT = 3;
 export const STAYED = -1;
-
-export type EventType = "Prefilled" | "ForwardPass" | "Sampled" | "Added" | "Finished";
 
 /** first, count: the story's entries that it is about. position: output tokens at that time. */
 export interface Told {

@@ -10,6 +10,22 @@ export type Row =
   | { kind: "failure"; event: number; failure: Failure; mod: string }
   | { kind: "note"; event: number; note: Note };
 
+/** What a row is about: the same object as long as the trace is the same, whatever is noted. */
+export function subjectOf(row: Row): object {
+  switch (row.kind) {
+    case "event":
+      return row.told;
+    case "action":
+      return row.action;
+    case "log":
+      return row.log;
+    case "failure":
+      return row.failure;
+    case "note":
+      return row.note;
+  }
+}
+
 /** everything: the events, too, in which no mod did anything. */
 export function timelineOf(trace: Trace, telling: Telling, everything: boolean): Row[] {
   const { calls } = trace;
@@ -54,20 +70,22 @@ export function stops(rows: readonly Row[]): number[] {
   );
 }
 
-/** The event at which one sees what a row did: tokens that an action put in come with the next. */
+/** The event at which one sees what a row did: tokens that an action put in, and the one whose draw
+ * it shaped, come with the next. */
 export function effectOf(row: Row, telling: Telling): number {
-  if (row.kind !== "action" || row.action.overridden || !row.action.tokens?.length) {
-    return row.event;
-  }
+  if (row.kind !== "action" || row.action.overridden) return row.event;
+  const here = telling.events[row.event];
   const next = telling.events[row.event + 1];
-  return next?.type === "Added" && next.forced ? row.event + 1 : row.event;
+  const put = row.action.tokens?.length && next?.type === "Added" && next.forced;
+  const drawn = here?.type === "ForwardPass" && next?.type === "Sampled";
+  return put || drawn ? row.event + 1 : row.event;
 }
 
 /** The number of the event with which a round begins; the last event where there is none. */
 export function eventOfStep(telling: Telling, step: number | null): number {
   if (step === null) return Math.max(0, telling.events.length - 1);
   const found = telling.events.findIndex(
-    (event) => event.type === "ForwardPass" && event.step === step,
+    (event) => event.type !== "Prefilled" && event.step === step,
   );
   return found < 0 ? Math.max(0, telling.events.length - 1) : found;
 }

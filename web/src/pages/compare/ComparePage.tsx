@@ -1,25 +1,39 @@
 /** Two requests side by side: where their outputs agree, and where they part. */
 
 import { useEffect, useMemo, useState } from "react";
-import { type Diff, diffOf, openLog, type Piece } from "../../api/logs.ts";
-import { piecesOf } from "../../api/pieces.ts";
+import { type Diff, diffOf, openLog, type Piece, type Request } from "../../api/logs.ts";
+import { type Pieces, pieceOf, type Texts, textsOf } from "../../api/pieces.ts";
 import { percent } from "../../app/form.ts";
 import { Link } from "../../app/Link.tsx";
 import { useLoad } from "../../app/load.ts";
+import { OtherModel } from "../../parts/OtherModel.tsx";
 import { TokenStrip } from "../../parts/TokenStrip.tsx";
 import { Trouble } from "../../parts/Trouble.tsx";
 import { Waiting } from "../../parts/Waiting.tsx";
 import { columnsOf, display, type Item } from "../../trace/layout.ts";
 
+interface Compared {
+  request: Request;
+  pieces: Piece[];
+  texts: Texts;
+}
+
 interface Aligned {
   diff: Diff;
-  texts: ReadonlyMap<number, string>;
+  a: Compared;
+  b: Compared;
 }
 
 async function align(a: string, b: string, signal: AbortSignal): Promise<Aligned> {
   const diff = await diffOf(a, b, signal);
-  const ids = [...diff.tokens_a, ...diff.tokens_b].map((piece) => piece.token);
-  return { diff, texts: await piecesOf(ids, signal) };
+  const compared = async (id: string, pieces: Piece[]): Promise<Compared> => {
+    const { request } = await openLog(id, signal);
+    const ids = pieces.map((piece) => piece.token);
+    return { request, pieces, texts: await textsOf(request.model ?? "", ids, signal) };
+  };
+  const sides = [compared(a, diff.tokens_a), compared(b, diff.tokens_b)] as const;
+  const [one, other] = await Promise.all(sides);
+  return { diff, a: one, b: other };
 }
 
 export default function ComparePage({ a, b }: { a: string; b: string }) {
@@ -84,11 +98,9 @@ function begun(same: number, places: number): string {
   return `They begin with the same ${same === 1 ? "token" : `${same} tokens`}, and differ ${where}.`;
 }
 
-/** What a side ran with; nothing until it is known. */
-function With({ id }: { id: string }) {
-  const loaded = useLoad(`who ${id}`, (signal) => openLog(id, signal));
-  if (!loaded.value) return <p className="quiet">…</p>;
-  const { mods = [], final_text = "" } = loaded.value.request;
+/** What a side ran with, and what it answered. */
+function With({ request }: { request: Request }) {
+  const { mods = [], final_text = "" } = request;
   const names = mods.map((mod) => mod.name).join(" + ");
   return (
     <>
@@ -106,14 +118,14 @@ interface SideProps {
 }
 
 function Side({ aligned, side, at }: SideProps) {
-  const { diff, texts } = aligned;
+  const { diff } = aligned;
+  const { request, pieces, texts } = aligned[side];
   const id = diff[side];
-  const pieces = side === "a" ? diff.tokens_a : diff.tokens_b;
   const [picked, setPicked] = useState(-1);
   // biome-ignore lint/correctness/useExhaustiveDependencies: another difference, another token
   useEffect(() => setPicked(-1), [at]);
   const items = useMemo(
-    () => pieces.map((piece, cell) => itemOf(piece, cell, texts)),
+    () => pieces.map((piece, cell) => itemOf(piece, cell, texts.pieces)),
     [pieces, texts],
   );
   const differs = useMemo(() => differing(diff, side), [diff, side]);
@@ -124,7 +136,8 @@ function Side({ aligned, side, at }: SideProps) {
       <h2>
         <Link href={`/requests/${encodeURIComponent(id)}`}>{id}</Link>
       </h2>
-      <With id={id} />
+      <With request={request} />
+      {texts.foreign && <OtherModel model={request.model ?? ""} />}
       <TokenStrip
         items={items}
         classOf={(item) => (differs.has(item.cell) ? "differs" : "sampled")}
@@ -137,8 +150,8 @@ function Side({ aligned, side, at }: SideProps) {
   );
 }
 
-function itemOf(piece: Piece, cell: number, texts: ReadonlyMap<number, string>): Item {
-  const { shown, ends } = display(texts.get(piece.token) ?? `⟨${piece.token}⟩`);
+function itemOf(piece: Piece, cell: number, texts: Pieces): Item {
+  const { shown, ends } = display(pieceOf(texts, piece.token));
   return { cell, count: 1, kind: "token", shown, width: columnsOf(shown) + 1, ends };
 }
 

@@ -2,21 +2,23 @@ import { useEffect, useRef, useState } from "react";
 import { type ApiError, asApiError } from "../../api/errors.ts";
 import { type DryRunReply, dryRun, type Upload } from "../../api/mods.ts";
 import { classes } from "../../app/form.ts";
+import { Trouble } from "../../parts/Trouble.tsx";
 import { display } from "../../trace/layout.ts";
-import { failureText } from "./draft.ts";
+import { failureText, type Told } from "./draft.ts";
 
 interface Props {
   upload: () => Upload;
-  onRan: (reply: DryRunReply) => void;
-  onRefused: (error: ApiError | null) => void;
+  /** What went wrong in a run; nothing as one begins. */
+  onTold: (told: readonly Told[]) => void;
 }
 
 /** Runs what is in the editor, without saving it. */
-export function DryRunPanel({ upload, onRan, onRefused }: Props) {
+export function DryRunPanel({ upload, onTold }: Props) {
   const [scripted, setScripted] = useState(false);
   const [prompt, setPrompt] = useState("Hi");
   const [text, setText] = useState("");
   const [reply, setReply] = useState<DryRunReply | null>(null);
+  const [error, setError] = useState<ApiError | null>(null);
   const [running, setRunning] = useState(false);
   const stop = useRef<AbortController | null>(null);
   useEffect(() => () => stop.current?.abort(), []);
@@ -25,14 +27,18 @@ export function DryRunPanel({ upload, onRan, onRefused }: Props) {
     const { signal } = stop.current;
     setRunning(true);
     setReply(null);
-    onRefused(null);
+    setError(null);
+    onTold([]);
     try {
       const own = scripted ? { scripted, ...(text ? { text } : {}) } : { max_tokens: 128 };
       const told = await dryRun(upload(), { prompt: prompt || "Hi", ...own }, signal);
       setReply(told);
-      onRan(told);
+      onTold(told.failures.map((failure) => ({ message: failureText(failure) })));
     } catch (thrown) {
-      if (!signal.aborted) onRefused(asApiError(thrown));
+      if (signal.aborted) return;
+      const refused = asApiError(thrown);
+      setError(refused);
+      onTold([refused]);
     } finally {
       setRunning(false);
     }
@@ -75,6 +81,7 @@ export function DryRunPanel({ upload, onRan, onRefused }: Props) {
           </button>
         )}
       </div>
+      {error && <Trouble error={error} onRetry={() => void run()} />}
       {reply && <Outcome reply={reply} />}
     </section>
   );

@@ -1,13 +1,13 @@
-import { lazy, Suspense, useEffect, useMemo, useState } from "react";
+import { useRef, useState } from "react";
 import { type ApiError, asApiError } from "../../api/errors.ts";
-import { type DryRunReply, deleteMod, type Mod, saveMod, showMod } from "../../api/mods.ts";
+import { deleteMod, type Mod, saveMod, showMod } from "../../api/mods.ts";
 import { Link } from "../../app/Link.tsx";
 import { go } from "../../app/location.ts";
+import { mayLose, useUnsaved } from "../../app/unsaved.ts";
 import { Trouble } from "../../parts/Trouble.tsx";
 import { DryRunPanel } from "./DryRunPanel.tsx";
-import { type Draft, draftOf, failureText, faultOf, uploadOf } from "./draft.ts";
-
-const CodeEditor = lazy(() => import("../../parts/CodeEditor.tsx"));
+import { type Draft, draftOf, type Fault, faultOf, type Told, uploadOf } from "./draft.ts";
+import { SourceFiles } from "./SourceFiles.tsx";
 
 interface Props {
   /** What is stored, null for one that is new. */
@@ -16,61 +16,65 @@ interface Props {
   templates: string[];
 }
 
+interface Failed {
+  error: ApiError;
+  again: () => void;
+}
+
 export function Editor({ mod, begin, templates }: Props) {
-  const [first] = useState(begin);
-  const [draft, setDraft] = useState(first);
-  const [file, setFile] = useState(Object.keys(first.files)[0] ?? "");
-  const [error, setError] = useState<ApiError | null>(null);
-  const [failed, setFailed] = useState("");
-  const [saved, setSaved] = useState<string | null>(null);
+  const [draft, setDraft] = useState(begin);
+  /** What can be had again: as it began, or as it was saved, then under this name. */
+  const [kept, setKept] = useState<{ draft: Draft; name?: string }>({ draft });
+  const [file, setFile] = useState(Object.keys(draft.files)[0] ?? "");
+  const [failed, setFailed] = useState<Failed | null>(null);
+  const [fault, setFault] = useState<Fault | null>(null);
   const [busy, setBusy] = useState(false);
-  const paths = Object.keys(draft.files);
-  const changed = draft !== first && saved === null;
+  const changed = draft !== kept.draft;
   useUnsaved(changed);
-  const faults = useMemo(() => {
-    const files = Object.keys(draft.files);
-    const told = error ?? (failed ? { message: failed } : null);
-    const fault = told && faultOf(told, files);
-    return fault && fault.file === file ? [fault] : [];
-  }, [error, failed, file, draft.files]);
+  /** For what ends later: one may have written on meanwhile. */
+  const now = useRef({ draft, changed });
+  now.current = { draft, changed };
 
   const edit = (next: Draft) => {
     setDraft(next);
-    setSaved(null);
-    setError(null);
-    setFailed("");
+    setFailed(null);
+    setFault(null);
+  };
+  const blame = (told: readonly Told[]) => {
+    const paths = Object.keys(now.current.draft.files);
+    const found = told.map((each) => faultOf(each, paths)).find((each) => each !== null) ?? null;
+    setFault(found);
+    if (found) setFile(found.file);
   };
   const attempt = async (work: () => Promise<void>) => {
     setBusy(true);
-    setError(null);
-    setFailed("");
+    setFailed(null);
+    blame([]);
     try {
       await work();
     } catch (thrown) {
-      const told = asApiError(thrown);
-      setError(told);
-      setFile((file) => faultOf(told, paths)?.file ?? file);
+      const error = asApiError(thrown);
+      setFailed({ error, again: () => void attempt(work) });
+      blame([error]);
     } finally {
       setBusy(false);
     }
   };
-  const save = () => attempt(async () => setSaved((await saveMod(uploadOf(draft))).name));
-  const forget = () =>
-    attempt(async () => {
-      await deleteMod(mod?.name ?? "");
-      go("/mods");
-    });
-  const use = (name: string) =>
-    attempt(async () => {
-      const next = draftOf(await showMod(name), true);
-      edit(next);
-      setFile(Object.keys(next.files)[0] ?? "");
-    });
-  const ran = (reply: DryRunReply) => {
-    const text = reply.failures.map(failureText).join("\n");
-    setFailed(text);
-    const fault = faultOf({ message: text }, paths);
-    if (fault) setFile(fault.file);
+  const save = async () => {
+    const sent = now.current.draft;
+    const { name } = await saveMod(uploadOf(sent));
+    setKept({ draft: sent, name });
+  };
+  const forget = async (name: string) => {
+    await deleteMod(name);
+    go("/mods", true);
+  };
+  const use = async (name: string) => {
+    const next = draftOf(await showMod(name), true);
+    if (now.current.changed && !mayLose()) return;
+    edit(next);
+    setKept({ draft: next });
+    setFile(Object.keys(next.files)[0] ?? "");
   };
 
   return (
@@ -91,75 +95,53 @@ export function Editor({ mod, begin, templates }: Props) {
         </label>
         <label>
           <span>Begin with</span>
-          <select value="" onChange={(event) => void use(event.target.value)}>
+          <select
+            value=""
+            disabled={busy}
+            onChange={({ target: { value } }) => void attempt(() => use(value))}
+          >
             <option value="">a stock mod …</option>
             {templates.map((name) => (
               <option key={name}>{name}</option>
             ))}
           </select>
         </label>
-        <button type="button" className="first" disabled={busy} onClick={() => void save()}>
+        <button type="button" className="first" disabled={busy} onClick={() => void attempt(save)}>
           Save
         </button>
         {mod && !mod.shared && (
-          <button type="button" className="danger" disabled={busy} onClick={() => void forget()}>
+          <button
+            type="button"
+            className="danger"
+            disabled={busy}
+            onClick={() =>
+              confirm(`Delete the mod “${mod.name}” for good?`) &&
+              void attempt(() => forget(mod.name))
+            }
+          >
             Delete
           </button>
         )}
-        {saved && (
+        {kept.name && !changed && (
           <span role="status">
-            Saved. <Link href={`/playground?mods=${encodeURIComponent(saved)}`}>Try it</Link>
+            Saved. <Link href={`/playground?mods=${encodeURIComponent(kept.name)}`}>Try it</Link>
           </span>
         )}
         {mod?.built_in && (
           <span className="quiet">A stock mod: what you save is a mod of your own.</span>
         )}
       </div>
-      {error && (
-        <Trouble
-          error={error}
-          {...(error.kind === "refused" ? {} : { onRetry: () => void save() })}
-        />
-      )}
+      {failed && <Trouble error={failed.error} onRetry={failed.again} />}
       <div className="writing">
-        <div>
-          {paths.length > 1 && (
-            <div className="row" role="group" aria-label="Files">
-              {paths.map((path) => (
-                <button
-                  key={path}
-                  type="button"
-                  aria-pressed={path === file}
-                  onClick={() => setFile(path)}
-                >
-                  {path}
-                </button>
-              ))}
-            </div>
-          )}
-          <Suspense fallback={<p className="quiet">Loading the editor …</p>}>
-            <CodeEditor
-              key={file}
-              label={`Source of ${file}`}
-              language="python"
-              value={draft.files[file] ?? ""}
-              faults={faults}
-              onChange={(source) => edit({ ...draft, files: { ...draft.files, [file]: source } })}
-            />
-          </Suspense>
-        </div>
-        <DryRunPanel upload={() => uploadOf(draft)} onRan={ran} onRefused={setError} />
+        <SourceFiles
+          files={draft.files}
+          file={file}
+          fault={fault}
+          onFile={setFile}
+          onChange={(source) => edit({ ...draft, files: { ...draft.files, [file]: source } })}
+        />
+        <DryRunPanel upload={() => uploadOf(draft)} onTold={blame} />
       </div>
     </section>
   );
-}
-
-/** Asks before what was written is lost by closing the page. */
-function useUnsaved(unsaved: boolean): void {
-  useEffect(() => {
-    if (!unsaved) return;
-    const ask = (event: BeforeUnloadEvent) => event.preventDefault();
-    addEventListener("beforeunload", ask);
-    return () => removeEventListener("beforeunload", ask);
-  }, [unsaved]);
 }

@@ -21,8 +21,10 @@ export default function ModPage({ name }: { name: string }) {
   useEffect(() => {
     document.title = `${fresh ? "A new mod" : name} · Concordance`;
   }, [fresh, name]);
-  if (loaded.error) return <Trouble error={loaded.error} onRetry={loaded.again} home={HOME} />;
-  if (!fresh && !loaded.value) return <Waiting slow={loaded.slow} onRetry={loaded.again} />;
+  const there = fresh || loaded.value;
+  if (loaded.error && !there)
+    return <Trouble error={loaded.error} onRetry={loaded.again} home={HOME} />;
+  if (!there) return <Waiting slow={loaded.slow} onRetry={loaded.again} />;
   return (
     <Editor
       mod={loaded.value}

@@ -36,41 +36,60 @@ export function draftOf(mod: Mod, copy = false): Draft {
   return { name: copy ? "" : mod.name, files, entrypoint: mod.entry };
 }
 
-export function uploadOf(draft: Draft): Upload {
-  const sources = Object.values(draft.files);
-  const one = sources.length === 1;
+export function uploadOf({ name, files, entrypoint }: Draft): Upload {
   return {
-    ...(draft.name.trim() ? { name: draft.name.trim() } : {}),
-    ...(one ? { source: sources[0] ?? "" } : { files: draft.files }),
-    ...(draft.entrypoint
-      ? { entrypoint: one ? functionOf(draft.entrypoint) : draft.entrypoint }
-      : {}),
+    ...(name.trim() ? { name: name.trim() } : {}),
+    files,
+    ...(isThere(entrypoint, files) ? { entrypoint } : {}),
   };
 }
 
-/** A source that is sent alone gets a module name of the server's. */
-const functionOf = (entrypoint: string) => entrypoint.split(":").at(-1) ?? entrypoint;
+/** Whether the file that an entry point names still has its function. The server finds one that
+ * was renamed by itself. */
+function isThere(entrypoint: string, files: Draft["files"]): boolean {
+  const [module, name] = entrypoint.split(":");
+  const path = Object.keys(files).find((path) => moduleOf(path) === module);
+  if (!path || !name) return false;
+  const made = `(?:async\\s+)?(?:def|class)\\s+${name}\\s*[([:]|${name}\\s*(?::|=(?!=))`;
+  const imported = `from\\s.*\\bimport\\b(?:[^(\\n]*|\\s*\\([^)]*)\\b${name}\\b`;
+  return new RegExp(`^[ \\t]*(?:${made}|${imported})`, "m").test(files[path] ?? "");
+}
 
-/** Where an error lies: its file and line, from a reply's fields or from a traceback's text. */
-export function faultOf(
-  told: { file?: string | null; line?: number | null; message: string },
-  files: readonly string[],
-): { file: string; line: number; message: string } | null {
-  const { message } = told;
-  const first = files[0] ?? "";
-  if (typeof told.line === "number") {
-    const file = files.find((path) => path === told.file || told.file?.endsWith(path)) ?? first;
-    return { file, line: told.line, message };
-  }
-  const lines = [...message.matchAll(/File "([^"]+)", line (\d+)/g)];
-  for (const [, path, line] of lines.reverse()) {
-    const file = files.find(
-      (each) => path?.endsWith(each) || path?.endsWith(each.replace(/\.py$/, "")),
-    );
-    if (file)
-      return { file, line: Number(line), message: message.trim().split("\n").at(-1) ?? message };
-  }
-  return null;
+/** The dotted name of a file within its mod. */
+const moduleOf = (path: string) =>
+  path
+    .replace(/\.py$/, "")
+    .replaceAll("/", ".")
+    .replace(/\.__init__$/, "");
+
+/** What an error says of where it lies: in fields, or in its text. */
+export interface Told {
+  file?: string | null;
+  line?: number | null;
+  message: string;
+}
+
+export interface Fault {
+  file: string;
+  line: number;
+  message: string;
+}
+
+/** A line of the mod's own: tracebacks call its folder by its name and eight digits of its digest;
+ * the SDK's files and shared helpers lie elsewhere. Or a line that could not be imported. */
+const LINE = /(?:File "[^"/]+@[0-9a-f]{8}\/([^"]+)"|cannot be imported: ([^",]+)), line (\d+)/g;
+
+/** Where an error lies in these files: by a reply's fields, or the innermost line of a traceback. */
+export function faultOf(told: Told, files: readonly string[]): Fault | null {
+  const { file, line, message } = told;
+  if (file && line) return files.includes(file) ? { file, line, message } : null;
+  const last = message.trim().split("\n").at(-1) ?? message;
+  const lines = [...message.matchAll(LINE)].map(([, run, load, line]) => ({
+    file: run ?? load ?? "",
+    line: Number(line),
+    message: last,
+  }));
+  return lines.findLast((each) => files.includes(each.file)) ?? null;
 }
 
 /** What a failure of a run says, with its traceback where it has one. */

@@ -1,6 +1,5 @@
 import { lazy, Suspense, useEffect, useState } from "react";
 import {
-  EXAMPLES,
   KINDS,
   type Kind,
   specOf,
@@ -10,6 +9,7 @@ import {
 } from "../../api/constraints.ts";
 import { asApiError } from "../../api/errors.ts";
 import { bytes } from "../../app/form.ts";
+import type { Draft } from "./settings.ts";
 
 const CodeEditor = lazy(() => import("../../parts/CodeEditor.tsx"));
 const QUIET_MS = 400;
@@ -22,21 +22,22 @@ const WORDS: Record<Kind, string> = {
 };
 
 interface Props {
-  typed: Typed;
-  onChange: (typed: Typed) => void;
+  draft: Draft;
+  onChange: (draft: Draft) => void;
 }
 
 /** A constraint, tried out by the server as it is typed. */
-export function ConstraintEditor({ typed, onChange }: Props) {
-  const verdict = useVerdict(typed);
-  const choose = (kind: Kind) => onChange({ kind, text: kind === "none" ? "" : EXAMPLES[kind] });
+export function ConstraintEditor({ draft, onChange }: Props) {
+  const { kind: chosen, texts } = draft;
+  const text = texts[chosen];
+  const verdict = useVerdict({ kind: chosen, text });
   return (
     <fieldset>
       <legend>Constraint</legend>
       <select
         aria-label="Kind of constraint"
-        value={typed.kind}
-        onChange={(event) => choose(event.target.value as Kind)}
+        value={chosen}
+        onChange={(event) => onChange({ ...draft, kind: event.target.value as Kind })}
       >
         {KINDS.map((kind) => (
           <option key={kind} value={kind}>
@@ -44,15 +45,15 @@ export function ConstraintEditor({ typed, onChange }: Props) {
           </option>
         ))}
       </select>
-      {typed.kind !== "none" && (
+      {chosen !== "none" && (
         <>
           <Suspense fallback={<p className="quiet">Loading the editor …</p>}>
             <CodeEditor
-              key={typed.kind}
-              label={WORDS[typed.kind]}
-              language={typed.kind === "json" ? "json" : "text"}
-              value={typed.text}
-              onChange={(text) => onChange({ ...typed, text })}
+              key={chosen}
+              label={WORDS[chosen]}
+              language={chosen === "json" ? "json" : "text"}
+              value={text}
+              onChange={(text) => onChange({ ...draft, texts: { ...texts, [chosen]: text } })}
             />
           </Suspense>
           <p className={verdict.bad ? "warning" : "quiet"} role="status">

@@ -15,7 +15,7 @@ import { type Reply, textOf } from "./reply.ts";
 interface Props {
   reply: Reply;
   label: string;
-  onRetry?: () => void;
+  onRetry: (() => void) | undefined;
 }
 
 /** One answer: its text, its pieces as they come and go, and, once it is stored, its tokens. */
@@ -53,7 +53,7 @@ export function ReplyView({ reply, label, onRetry }: Props) {
           <Link href={`/requests/${encodeURIComponent(reply.id)}`}>Open the request</Link>
         </div>
       )}
-      {closer && <Closer id={reply.id} />}
+      {closer && ended && reply.id && <Closer key={reply.id} id={reply.id} />}
     </div>
   );
 }

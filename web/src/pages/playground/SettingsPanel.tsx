@@ -56,7 +56,7 @@ export function SettingsPanel({ settings, onChange }: Props) {
         </label>
       </fieldset>
       <ConstraintEditor
-        typed={settings.constraint}
+        draft={settings.constraint}
         onChange={(constraint) => onChange({ constraint })}
       />
       <label>

@@ -1,7 +1,7 @@
 /** What the playground sends, and the same as a person would send it from elsewhere. */
 
 import type { Message } from "../../api/chat.ts";
-import { fieldsOf, type Typed } from "../../api/constraints.ts";
+import { EXAMPLES, fieldsOf, type Kind } from "../../api/constraints.ts";
 
 /** Numbers as they are typed: empty is the server's default. */
 export interface Settings {
@@ -13,7 +13,14 @@ export interface Settings {
   maxTokens: string;
   seed: string;
   full: boolean;
-  constraint: Typed;
+  constraint: Draft;
+}
+
+/** A constraint as it is typed. Each kind has a text of its own, which stays while another kind is
+ * looked at. */
+export interface Draft {
+  kind: Kind;
+  texts: Record<Kind, string>;
 }
 
 export const DEFAULTS: Settings = {
@@ -25,7 +32,7 @@ export const DEFAULTS: Settings = {
   maxTokens: "256",
   seed: "",
   full: true,
-  constraint: { kind: "none", text: "" },
+  constraint: { kind: "none", texts: { none: "", ...EXAMPLES } },
 };
 
 /** The body of a chat completion. Raises `SyntaxError` for a schema that is no JSON. */
@@ -34,6 +41,7 @@ export function bodyOf(
   said: Message[],
   stream: boolean,
 ): Record<string, unknown> {
+  const { kind, texts } = settings.constraint;
   const system: Message[] = settings.system.trim()
     ? [{ role: "system", content: settings.system }]
     : [];
@@ -45,7 +53,7 @@ export function bodyOf(
     ...number("top_p", settings.topP),
     ...number("max_tokens", settings.maxTokens),
     ...number("seed", settings.seed),
-    ...fieldsOf(settings.constraint),
+    ...fieldsOf({ kind, text: texts[kind] }),
     ...(settings.full ? { trace: "full" } : {}),
     ...(stream ? { stream: true, stream_options: { include_usage: true } } : {}),
     ...(stream && settings.mods.length ? { stream_removed: true } : {}),
@@ -58,11 +66,12 @@ function number(name: string, typed: string): Record<string, number> {
 }
 
 /** For a shell. Quotes in the body end the shell's own and come back. A key is never copied: the
- * shell is to have it, as `CONCORDANCE_KEY`. */
-export function asCurl(body: object, origin: string, locked = false): string {
+ * shell is to have it, as `CONCORDANCE_KEY`. The page cannot tell whether the server wants one, as
+ * the browser may send it by itself; a server without keys takes anything. */
+export function asCurl(body: object, origin: string): string {
   const told = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
-  const key = locked ? ' -H "authorization: Bearer $CONCORDANCE_KEY"' : "";
-  return `curl ${origin}/v1/chat/completions${key} -H 'content-type: application/json' -d '${told}'`;
+  const key = '-H "authorization: Bearer $CONCORDANCE_KEY"';
+  return `curl ${origin}/v1/chat/completions ${key} -H 'content-type: application/json' -d '${told}'`;
 }
 
 const OPENAI = [
@@ -76,14 +85,15 @@ const OPENAI = [
 ];
 
 /** For the `openai` package, which takes what OpenAI does not know in `extra_body`. */
-export function asPython(body: Record<string, unknown>, origin: string, locked = false): string {
+export function asPython(body: Record<string, unknown>, origin: string): string {
   const known = Object.entries(body).filter(([name]) => OPENAI.includes(name));
   const more = Object.entries(body).filter(([name]) => !OPENAI.includes(name));
   const lines = known.map(([name, value]) => `    ${name}=${python(value)},`);
   if (more.length) lines.push(`    extra_body=${python(Object.fromEntries(more))},`);
-  const key = locked ? 'os.environ["CONCORDANCE_KEY"]' : '"none"';
+  const key = 'os.environ.get("CONCORDANCE_KEY", "none")';
   return [
-    ...(locked ? ["import os", ""] : []),
+    "import os",
+    "",
     "from openai import OpenAI",
     "",
     `client = OpenAI(base_url="${origin}/v1", api_key=${key})`,

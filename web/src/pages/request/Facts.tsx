@@ -57,8 +57,11 @@ export function Facts({ trace }: { trace: Trace }) {
 const NAMED = { max_tokens: true, temperature: true };
 
 function contentOf(message: Record<string, unknown>): string {
-  const { content } = message;
-  if (typeof content === "string") return content;
+  const { content, tool_calls: calls } = message;
+  if (typeof content === "string") {
+    const called = Array.isArray(calls) && calls.length ? JSON.stringify(calls, null, 2) : "";
+    return [content, called].filter(Boolean).join("\n");
+  }
   const rest = { ...message };
   delete rest.role;
   return JSON.stringify(rest, null, 2);

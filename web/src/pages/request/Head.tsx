@@ -9,7 +9,7 @@ import { deeds, ending, statusOf } from "./happened.ts";
 
 interface Props {
   trace: Trace;
-  onChange: (trace: Trace) => void;
+  onChange: (change: (trace: Trace) => Trace) => void;
 }
 
 /** What came of the request, in words; its tags; and what can be done with it. */
@@ -25,11 +25,17 @@ export function Head({ trace, onChange }: Props) {
   };
   const favour = () =>
     attempt(
-      setFavourite(id, !trace.favourite).then(({ favourite }) => onChange({ ...trace, favourite })),
+      setFavourite(id, !trace.favourite).then(({ favourite }) =>
+        onChange((now) => ({ ...now, favourite })),
+      ),
     );
   const forget = () => attempt(deleteLog(id).then(() => go("/requests")));
-  const retag = (work: Promise<{ tags: string[] }>) =>
-    attempt(work.then(({ tags }) => onChange({ ...trace, tags })));
+  const retag = (work: Promise<unknown>, change: (tags: string[]) => string[]) =>
+    attempt(work.then(() => onChange((now) => ({ ...now, tags: change(now.tags) }))));
+  const tag = (name: string) =>
+    retag(addTag(id, name), (tags) => [...new Set([...tags, name])].sort());
+  const untag = (name: string) =>
+    retag(removeTag(id, name), (tags) => tags.filter((each) => each !== name));
 
   return (
     <header className="head">
@@ -74,20 +80,20 @@ export function Head({ trace, onChange }: Props) {
         </p>
       )}
       <div className="row">
-        {trace.tags.map((tag) => (
-          <span className="chip tag" key={tag}>
-            {tag}
+        {trace.tags.map((name) => (
+          <span className="chip tag" key={name}>
+            {name}
             <button
               type="button"
               className="plain"
-              aria-label={`Remove the tag ${tag}`}
-              onClick={() => retag(removeTag(id, tag))}
+              aria-label={`Remove the tag ${name}`}
+              onClick={() => untag(name)}
             >
               ×
             </button>
           </span>
         ))}
-        <NewTag onTag={(tag) => retag(addTag(id, tag))} />
+        <NewTag onTag={tag} />
         <Link href={`/requests?parent_id=${encodeURIComponent(id)}`}>Replays of this</Link>
         {sure ? (
           <>

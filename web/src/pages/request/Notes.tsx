@@ -7,7 +7,7 @@ interface Props {
   trace: Trace;
   /** The round that is looked at, null for the whole. */
   step: number | null;
-  onChange: (trace: Trace) => void;
+  onChange: (change: (trace: Trace) => Trace) => void;
 }
 
 /** What people wrote about the request, or about one of its rounds. */
@@ -15,25 +15,28 @@ export function Notes({ trace, step, onChange }: Props) {
   const id = trace.request.request_id;
   const [text, setText] = useState("");
   const [anchored, setAnchored] = useState(true);
+  const [sending, setSending] = useState(false);
   const [complaint, setComplaint] = useState("");
-  const attempt = (work: Promise<void>) => {
+  const attempt = async (work: Promise<void>) => {
     setComplaint("");
-    work.catch((thrown: unknown) => setComplaint(asApiError(thrown).message));
+    await work.catch((thrown: unknown) => setComplaint(asApiError(thrown).message));
   };
-  const submit = (event: FormEvent) => {
+  const submit = async (event: FormEvent) => {
     event.preventDefault();
-    if (!text.trim()) return;
-    attempt(
+    if (!text.trim() || sending) return;
+    setSending(true);
+    await attempt(
       addNote(id, text.trim(), anchored ? step : null).then((note) => {
-        setText("");
-        onChange({ ...trace, notes: [...trace.notes, note] });
+        setText((now) => (now.startsWith(text) ? now.slice(text.length) : now));
+        onChange((now) => ({ ...now, notes: [...now.notes, note] }));
       }),
     );
+    setSending(false);
   };
   const remove = (note: number) =>
     attempt(
       deleteNote(id, note).then(() =>
-        onChange({ ...trace, notes: trace.notes.filter((each) => each.id !== note) }),
+        onChange((now) => ({ ...now, notes: now.notes.filter((each) => each.id !== note) })),
       ),
     );
   return (
@@ -63,7 +66,7 @@ export function Notes({ trace, step, onChange }: Props) {
           onChange={(event) => setText(event.target.value)}
         />
         <div className="row">
-          <button type="submit" disabled={!text.trim()}>
+          <button type="submit" disabled={!text.trim() || sending}>
             Add the note
           </button>
           {step !== null && (

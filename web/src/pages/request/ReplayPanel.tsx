@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { type ApiError, asApiError } from "../../api/errors.ts";
 import { replay, type Trace } from "../../api/logs.ts";
 import { go } from "../../app/location.ts";
@@ -16,20 +16,30 @@ export function ReplayPanel({ trace, step }: Props) {
   const own = (trace.request.mods ?? []).map((mod) => mod.name).join(", ");
   const [from, setFrom] = useState<"start" | "here">("start");
   const [mods, setMods] = useState<string | null>(null);
-  const [running, setRunning] = useState(false);
+  const [state, setState] = useState<"idle" | "running" | "stopped">("idle");
   const [error, setError] = useState<ApiError | null>(null);
+  const running = useRef<AbortController | null>(null);
+  // Whoever has gone to another page is not taken away from it.
+  useEffect(() => () => running.current?.abort(), []);
   const run = async () => {
-    setRunning(true);
+    running.current = new AbortController();
+    const { signal } = running.current;
+    setState("running");
     setError(null);
     try {
       const named = mods === null ? null : namesOf(mods);
-      const made = await replay(id, from === "here" ? step : null, named);
+      const made = await replay(id, from === "here" ? step : null, named, signal);
+      if (signal.aborted) return;
       go(`/compare/${encodeURIComponent(id)}/${encodeURIComponent(made.request_id)}`);
     } catch (thrown) {
+      if (signal.aborted) return;
       setError(asApiError(thrown));
-    } finally {
-      setRunning(false);
+      setState("idle");
     }
+  };
+  const stop = () => {
+    running.current?.abort();
+    setState("stopped");
   };
   return (
     <section className="panel" aria-label="Replay">
@@ -66,13 +76,37 @@ export function ReplayPanel({ trace, step }: Props) {
             onChange={(event) => setMods(event.target.value)}
           />
         )}
-        <button type="button" onClick={() => void run()} disabled={running}>
-          {running ? "Running …" : "Run it again"}
+        <button type="button" onClick={() => void run()} disabled={state === "running"}>
+          Run it again
         </button>
+        {state === "running" && (
+          <>
+            <button type="button" onClick={stop}>
+              Stop
+            </button>
+            <Elapsed />
+          </>
+        )}
       </div>
+      {state === "stopped" && (
+        <p className="quiet">
+          It is not waited for any more. If the server ends it, it is under “Replays of this”.
+        </p>
+      )}
       {error && <Trouble error={error} onRetry={() => void run()} />}
     </section>
   );
+}
+
+/** How long it has been there. */
+function Elapsed() {
+  const [seconds, setSeconds] = useState(0);
+  useEffect(() => {
+    const begun = Date.now();
+    const timer = setInterval(() => setSeconds(Math.round((Date.now() - begun) / 1000)), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return <span className="quiet">Running … {seconds} s</span>;
 }
 
 export function namesOf(text: string): string[] {

@@ -1,13 +1,14 @@
 /** One request: the token strip in the middle, and around it what happened and why. */
 
 import { useEffect, useMemo, useState } from "react";
-import { openLog, type Trace } from "../../api/logs.ts";
-import { piecesOf } from "../../api/pieces.ts";
+import { openLog, rawLog, type Trace } from "../../api/logs.ts";
+import { type Pieces, textsOf } from "../../api/pieces.ts";
 import { useLoad } from "../../app/load.ts";
+import { OtherModel } from "../../parts/OtherModel.tsx";
 import { Trouble } from "../../parts/Trouble.tsx";
 import { Waiting } from "../../parts/Waiting.tsx";
 import { cellsOf, idsOf } from "../../trace/cells.ts";
-import { tell } from "../../trace/telling.ts";
+import { followsFromStory, tellingOf } from "../../trace/gathering.ts";
 import { Charts } from "./Charts.tsx";
 import { Facts } from "./Facts.tsx";
 import { Head } from "./Head.tsx";
@@ -20,38 +21,47 @@ import { TokenView } from "./TokenView.tsx";
 const HOME = { href: "/requests", words: "All requests" };
 
 export default function RequestPage({ id }: { id: string }) {
-  const loaded = useLoad(id, (signal) => openLog(id, signal));
+  const loaded = useLoad(id, (signal) => openWhole(id, signal));
   useEffect(() => {
     document.title = `${id} · Concordance`;
   }, [id]);
   if (loaded.value) {
-    return <Opened key={id} trace={loaded.value} onChange={loaded.set} />;
+    return <Opened key={id} trace={loaded.value} onChange={loaded.change} />;
   }
   if (loaded.error) return <Trouble error={loaded.error} onRetry={loaded.again} home={HOME} />;
   return <Waiting slow={loaded.slow} onRetry={loaded.again} />;
 }
 
+async function openWhole(id: string, signal: AbortSignal): Promise<Trace> {
+  const trace = await openLog(id, signal);
+  if (followsFromStory(trace)) return trace;
+  const { events } = await rawLog(id, signal);
+  return { ...trace, events };
+}
+
 interface Props {
   trace: Trace;
-  onChange: (trace: Trace) => void;
+  onChange: (change: (trace: Trace) => Trace) => void;
 }
 
 function Opened({ trace, onChange }: Props) {
   const id = trace.request.request_id;
-  const texts = useLoad(`texts of ${id}`, (signal) => piecesOf(idsOf(trace), signal));
-  const pieces = texts.value ?? NONE;
-  const telling = useMemo(() => tell(trace.story), [trace.story]);
+  const { story, events, request } = trace;
+  const model = request.model ?? "";
+  const texts = useLoad(`texts of ${id}`, (signal) => textsOf(model, idsOf(trace), signal));
+  const pieces = texts.value?.pieces ?? NONE;
+  const telling = useMemo(() => tellingOf(story, events), [story, events]);
   const cells = useMemo(() => cellsOf(trace, telling, pieces), [trace, telling, pieces]);
   const last = telling.events.length - 1;
   const [event, setEvent] = useState(last);
   const [selected, setSelected] = useState(-1);
 
-  /** Goes to an event, and to the newest token that it is about. */
+  /** Goes to an event, and to the newest token by then. */
   const show = (number: number) => {
     setEvent(number);
     const told = telling.events[number];
-    const prompt = cells.length - (trace.story.tokens?.length ?? 0);
-    if (told) setSelected(prompt + Math.max(0, told.first + Math.max(0, told.count - 1)));
+    const prompt = request.user_prompt_token_ids?.length ?? 0;
+    if (told) setSelected(prompt + told.first + told.count - 1);
   };
   const step = event >= last ? (cells[selected]?.step ?? -1) : (telling.events[event]?.step ?? -1);
 
@@ -66,6 +76,7 @@ function Opened({ trace, onChange }: Props) {
           </button>
         </p>
       )}
+      {texts.value?.foreign && <OtherModel model={model} />}
       <div className="centre">
         <TokenView
           trace={trace}
@@ -90,4 +101,4 @@ function Opened({ trace, onChange }: Props) {
   );
 }
 
-const NONE: ReadonlyMap<number, string> = new Map();
+const NONE: Pieces = new Map();

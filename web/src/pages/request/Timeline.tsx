@@ -2,29 +2,31 @@
 
 import { useLayoutEffect, useMemo, useState } from "react";
 import type { Trace } from "../../api/logs.ts";
+import { type Pieces, pieceOf } from "../../api/pieces.ts";
 import { classes, seconds } from "../../app/form.ts";
 import { VirtualList } from "../../parts/VirtualList.tsx";
 import type { Telling } from "../../trace/telling.ts";
-import { effectOf, type Row, stops, timelineOf } from "../../trace/timeline.ts";
+import { effectOf, type Row, stops, subjectOf, timelineOf } from "../../trace/timeline.ts";
 
 const ROW_HEIGHT = 52;
 
 interface Props {
   trace: Trace;
   telling: Telling;
-  pieces: ReadonlyMap<number, string>;
+  pieces: Pieces;
   event: number;
   onShow: (event: number) => void;
 }
 
 export function Timeline({ trace, telling, pieces, event, onShow }: Props) {
   const [everything, setEverything] = useState(false);
-  const [at, setAt] = useState(-1);
+  const [opened, setOpened] = useState<object | null>(null);
   const rows = useMemo(() => timelineOf(trace, telling, everything), [trace, telling, everything]);
+  const at = rows.findIndex((row) => subjectOf(row) === opened);
   const open = (index: number) => {
     const row = rows[index];
     if (!row) return;
-    setAt(index);
+    setOpened(subjectOf(row));
     onShow(effectOf(row, telling));
   };
   useJumps(rows, at, open);
@@ -37,10 +39,7 @@ export function Timeline({ trace, telling, pieces, event, onShow }: Props) {
           <input
             type="checkbox"
             checked={everything}
-            onChange={(change) => {
-              setEverything(change.target.checked);
-              setAt(-1);
-            }}
+            onChange={(change) => setEverything(change.target.checked)}
           />{" "}
           every event
         </label>
@@ -82,7 +81,7 @@ export function Timeline({ trace, telling, pieces, event, onShow }: Props) {
   );
 }
 
-function Words({ row, telling, pieces }: { row: Row; telling: Telling; pieces: Props["pieces"] }) {
+function Words({ row, telling, pieces }: { row: Row; telling: Telling; pieces: Pieces }) {
   const told = telling.events[row.event];
   const place = told ? `round ${told.step} · ${told.type}` : "–";
   const micros = row.kind === "event" || row.kind === "action" ? row.micros : null;
@@ -95,7 +94,7 @@ function Words({ row, telling, pieces }: { row: Row; telling: Telling; pieces: P
   );
 }
 
-function Deed({ row, pieces }: { row: Row; pieces: Props["pieces"] }) {
+function Deed({ row, pieces }: { row: Row; pieces: Pieces }) {
   const read = (tokens: number[] = []) => textOf(tokens, pieces);
   switch (row.kind) {
     case "event":
@@ -137,7 +136,7 @@ function Took({ micros }: { micros: number | null }) {
   return <span className="took">{micros ? seconds(micros / 1e6) : ""}</span>;
 }
 
-function Detail({ row, pieces }: { row: Row; pieces: Props["pieces"] }) {
+function Detail({ row, pieces }: { row: Row; pieces: Pieces }) {
   if (row.kind === "failure")
     return <pre className="detail">{row.failure.traceback || row.failure.message}</pre>;
   if (row.kind === "log") return <pre className="detail">{row.log.log_message}</pre>;
@@ -166,13 +165,18 @@ function Detail({ row, pieces }: { row: Row; pieces: Props["pieces"] }) {
   );
 }
 
-function textOf(tokens: number[], pieces: Props["pieces"], most = 60): string {
+function textOf(tokens: number[], pieces: Pieces, most = 60): string {
   const text = tokens
     .slice(0, 200)
-    .map((token) => pieces.get(token) ?? `⟨${token}⟩`)
+    .map((token) => pieceOf(pieces, token))
     .join("");
   return text.length > most ? `${text.slice(0, most)}…` : text;
 }
+
+const TYPED_INTO = [
+  "input:not([type=checkbox]):not([type=radio]):not([type=range])",
+  "textarea, select, [contenteditable], .editor",
+].join();
 
 /** Keys work anywhere but where one types. */
 function useJumps(rows: readonly Row[], at: number, open: (index: number) => void): void {
@@ -180,9 +184,7 @@ function useJumps(rows: readonly Row[], at: number, open: (index: number) => voi
   useLayoutEffect(() => {
     const places = stops(rows);
     const press = (event: KeyboardEvent) => {
-      const typing = (event.target as HTMLElement | null)?.closest?.(
-        "input, textarea, select, [contenteditable], .editor",
-      );
+      const typing = (event.target as HTMLElement | null)?.closest?.(TYPED_INTO);
       if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.key === "n") open(places.find((place) => place > at) ?? places[0] ?? -1);
       if (event.key === "p") open(places.findLast((place) => place < at) ?? places.at(-1) ?? -1);

@@ -1,4 +1,5 @@
 import type { Trace } from "../../api/logs.ts";
+import { type Pieces, pieceOf } from "../../api/pieces.ts";
 import { millis, percent } from "../../app/form.ts";
 import type { Cell } from "../../trace/cells.ts";
 import { display } from "../../trace/layout.ts";
@@ -8,7 +9,7 @@ interface Props {
   cell: Cell | undefined;
   trace: Trace;
   telling: Telling;
-  pieces: ReadonlyMap<number, string>;
+  pieces: Pieces;
 }
 
 /** One token: where it came from, how likely it was, and what else could have come. */
@@ -77,7 +78,7 @@ function Alternatives({ cell, trace, pieces }: Omit<Props, "telling" | "cell"> &
       <ol className="alternatives">
         {tokens.map((token, place) => (
           <li key={token} className={token === cell.token ? "drawn" : undefined}>
-            <span className="token">{display(pieces.get(token) ?? `⟨${token}⟩`).shown}</span>
+            <span className="token">{display(pieceOf(pieces, token)).shown}</span>
             <meter min={0} max={1} value={probabilities[place] ?? 0} aria-hidden="true" />
             <span>{percent(probabilities[place])}</span>
           </li>

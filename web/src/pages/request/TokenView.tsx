@@ -1,7 +1,8 @@
 /** The strip with what steers it: colours, folds, the scrubber, and the card of one token. */
 
-import { useCallback, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import type { Trace } from "../../api/logs.ts";
+import type { Pieces } from "../../api/pieces.ts";
 import { TokenStrip } from "../../parts/TokenStrip.tsx";
 import { type Cell, presence } from "../../trace/cells.ts";
 import { COLOURINGS, type Colouring, classOf, modColour } from "../../trace/colours.ts";
@@ -15,7 +16,7 @@ interface Props {
   trace: Trace;
   telling: Telling;
   cells: Cell[];
-  pieces: ReadonlyMap<number, string>;
+  pieces: Pieces;
   event: number;
   onEvent: (event: number) => void;
   selected: number;
@@ -26,10 +27,13 @@ const LONG_PROMPT = 400;
 
 export function TokenView(props: Props) {
   const { trace, telling, cells, pieces, event, onEvent, selected, onSelect } = props;
-  const prompt = cells.length - (trace.story.tokens?.length ?? 0);
+  const prompt = trace.request.user_prompt_token_ids?.length ?? 0;
   const [colouring, setColouring] = useState<Colouring>("origin");
   const [folding, setFolding] = useState({ erased: false, prompt: prompt > LONG_PROMPT });
   const [hovered, setHovered] = useState(-1);
+  // The latest wins: a pointer that rests on a token does not hold the card.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: whenever one goes elsewhere
+  useEffect(() => setHovered(-1), [selected, event]);
   const items = useMemo(() => itemsOf(cells, folding, event), [cells, folding, event]);
   const noted = useMemo(() => new Set(trace.notes.map((note) => note.step)), [trace.notes]);
   const styled = useCallback(

@@ -11,7 +11,9 @@ interface Props {
 export function FilterBar({ filters, last, onChange }: Props) {
   const [text, setText] = useState(filters.text ?? "");
   useEffect(() => setText(filters.text ?? ""), [filters.text]);
-  const set = (name: Filter, value: string) => onChange({ ...filters, [name]: value }, last);
+  // A list begins at a moment or so many hours ago: the one that is chosen replaces the other.
+  const set = (name: Filter, value: string) =>
+    onChange({ ...filters, [name]: value }, name === "since" ? "" : last);
   const search = (event: FormEvent) => {
     event.preventDefault();
     set("text", text.trim());
@@ -45,7 +47,7 @@ export function FilterBar({ filters, last, onChange }: Props) {
         value={last}
         options={Object.keys(SPANS)}
         shown={(span) => `last ${span}`}
-        onChange={(value) => onChange(filters, value)}
+        onChange={(value) => onChange({ ...filters, since: "" }, value)}
       />
       <Choice
         label="Order"

@@ -6,6 +6,8 @@ import { unmarked } from "../../trace/said.ts";
 
 interface Props {
   row: Summary;
+  /** What its age is told from. */
+  now: number;
   fresh: boolean;
   chosen: boolean;
   onChoose: (id: string) => void;
@@ -14,7 +16,7 @@ interface Props {
 
 /** One request in two lines: what came of it, and what was asked and answered. */
 export const RequestRow = memo(function RequestRow(props: Props) {
-  const { row, fresh, chosen, onChoose, onFavour } = props;
+  const { row, now, fresh, chosen, onChoose, onFavour } = props;
   const href = `/requests/${encodeURIComponent(row.request_id)}`;
   return (
     <div className={classes("request", fresh && "fresh", chosen && "chosen")} role="listitem">
@@ -38,7 +40,7 @@ export const RequestRow = memo(function RequestRow(props: Props) {
       <Link href={href} className="body" title={preview(row)}>
         <span className="facts">
           <span className={`status ${row.status}`}>{row.status}</span>
-          <span title={moment(row.created_at)}>{ago(row.created_at)}</span>
+          <span title={moment(row.created_at)}>{ago(row.created_at, now)}</span>
           <span className="name">{row.model}</span>
           {row.mods.map((mod) => (
             <span className="chip mod" key={mod}>

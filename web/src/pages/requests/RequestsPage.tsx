@@ -8,23 +8,30 @@ import { go, useLocation } from "../../app/location.ts";
 import { Trouble } from "../../parts/Trouble.tsx";
 import { VirtualList } from "../../parts/VirtualList.tsx";
 import { Waiting } from "../../parts/Waiting.tsx";
+import { Chosen, LiveSign, Newer } from "./BarLine.tsx";
 import { FilterBar } from "./FilterBar.tsx";
-import { addressOf, asked, type Filters, filtersOf, isLive } from "./filters.ts";
-import { useListing } from "./listing.ts";
+import { addressOf, asked, type Filters, filtersOf, isLive, lastOf } from "./filters.ts";
 import { RequestRow } from "./RequestRow.tsx";
 import { useRunning } from "./running.ts";
+import { useListing } from "./useListing.ts";
 
 const ROW_HEIGHT = 64;
+const TICK_MS = 10_000;
 
 export default function RequestsPage() {
   const { query } = useLocation();
   const name = query.toString();
   const filters = useMemo(() => filtersOf(new URLSearchParams(name)), [name]);
-  const last = query.get("last") ?? "";
-  const { listing, begin, more, refresh, setRow } = useListing(name, () => asked(filters, last));
-  const live = useRunning(() => isLive(filters) && void refresh());
+  const last = lastOf(query);
+  const { listing, change, begin, more, refresh, onTop } = useListing(name, {
+    query: () => asked(filters, last),
+    live: isLive(filters),
+  });
+  const live = useRunning(refresh);
+  const now = useNow();
   const [chosen, setChosen] = useState<string[]>([]);
   const [complaint, setComplaint] = useState("");
+  const [turn, setTurn] = useState(0);
   useEffect(() => {
     document.title = "Requests · Concordance";
   }, []);
@@ -37,24 +44,29 @@ export default function RequestsPage() {
   const favour = useCallback(
     (row: Summary) => {
       const changed = { ...row, favourite: !row.favourite };
-      setRow(changed);
+      change({ type: "changed", row: changed });
       setComplaint("");
       setFavourite(row.request_id, changed.favourite).catch((thrown: unknown) => {
-        setRow(row);
+        change({ type: "changed", row });
         setComplaint(`It could not be made a favourite: ${asApiError(thrown).message}`);
       });
     },
-    [setRow],
+    [change],
   );
-  const change = (filters: Filters, last: string) => go(addressOf(filters, last), true);
+  const narrow = (filters: Filters, last: string) => go(addressOf(filters, last), true);
+  const showNewest = () => {
+    setTurn(turn + 1);
+    onTop(true);
+  };
   const { rows, state, error } = listing;
 
   return (
     <section className="requests">
       <h1>Requests</h1>
-      <FilterBar filters={filters} last={last} onChange={change} />
+      <FilterBar filters={filters} last={last} onChange={narrow} />
       <div className="bar-line" aria-live="polite">
         <LiveSign live={live} />
+        <Newer count={listing.newer} onShow={showNewest} />
         {complaint && <span className="warning">{complaint}</span>}
         <Chosen chosen={chosen} onClear={() => setChosen([])} />
       </div>
@@ -65,17 +77,20 @@ export default function RequestsPage() {
       {!error && rows.length === 0 && state === "idle" && <Nothing narrowed={name !== ""} />}
       {rows.length > 0 && (
         <VirtualList
+          key={turn}
           className="requests-list"
           label="Requests"
           count={rows.length}
           rowHeight={ROW_HEIGHT}
           onEnd={more}
+          onTop={onTop}
           row={(index) => {
             const row = rows[index]!;
             return (
               <RequestRow
                 key={row.request_id}
                 row={row}
+                now={now}
                 fresh={listing.fresh.has(row.request_id)}
                 chosen={chosen.includes(row.request_id)}
                 onChoose={choose}
@@ -99,35 +114,14 @@ export default function RequestsPage() {
   );
 }
 
-function LiveSign({ live }: { live: ReturnType<typeof useRunning> }) {
-  if (live.state === "connecting")
-    return <span className="quiet">connecting to what goes on …</span>;
-  if (live.state === "broken") {
-    return <span className="warning">Not live at the moment; trying to connect again.</span>;
-  }
-  const running = [...live.running.values()];
-  return (
-    <span className="live">
-      <span className="dot" aria-hidden="true" /> live
-      {running.length > 0 && ` · ${running.length} under way`}
-    </span>
-  );
-}
-
-function Chosen({ chosen, onClear }: { chosen: string[]; onClear: () => void }) {
-  const [a, b] = chosen;
-  if (!a) return null;
-  if (!b) return <span className="quiet">Choose one more to compare.</span>;
-  return (
-    <span className="row">
-      <Link className="button" href={`/compare/${encodeURIComponent(a)}/${encodeURIComponent(b)}`}>
-        Compare the two
-      </Link>
-      <button type="button" className="plain" onClick={onClear}>
-        Choose others
-      </button>
-    </span>
-  );
+/** The time, every so often: what is told from it grows old by itself. */
+function useNow(): number {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), TICK_MS);
+    return () => clearInterval(timer);
+  }, []);
+  return now;
 }
 
 function Nothing({ narrowed }: { narrowed: boolean }) {

@@ -49,6 +49,10 @@ export function filtersOf(query: URLSearchParams): Filters {
   return found;
 }
 
+/** The span by name, if there is one. A moment in the same address goes before it. */
+export const lastOf = (query: URLSearchParams) =>
+  query.get("since") ? "" : (query.get("last") ?? "");
+
 /** The address of the list with these filters. */
 export function addressOf(filters: Filters, last = ""): string {
   const given = new URLSearchParams();

@@ -1,11 +1,10 @@
-/** The list itself: its pages, one after the other, and the newest as they come. */
+/** The list itself. Its order is the server's: its pages, one after the other. At its top the first
+ * page is taken anew as requests end; further down nothing moves. */
 
-import { useCallback, useEffect, useReducer, useRef } from "react";
-import { type ApiError, asApiError } from "../../api/errors.ts";
-import { onKey } from "../../api/key.ts";
-import { listLogs, type Summary } from "../../api/logs.ts";
+import type { ApiError } from "../../api/errors.ts";
+import type { Page, Summary } from "../../api/logs.ts";
 
-const PAGE = 100;
+export const PAGE = 100;
 
 export interface Listing {
   name: string;
@@ -15,16 +14,18 @@ export interface Listing {
   error: ApiError | null;
   /** Ids that came while one was looking: they slide in. */
   fresh: ReadonlySet<string>;
+  /** How many the first page has, while one looks further down, that are not in the list. */
+  newer: number;
 }
 
+/** after: the cursor that was asked for, null for the first page. */
 export type Change =
   | { type: "asking"; name: string }
   | { type: "slow" }
-  | { type: "page"; rows: Summary[]; next: string | null }
   | { type: "more" }
-  | { type: "rest"; rows: Summary[]; next: string | null }
-  | { type: "newest"; rows: Summary[]; next: string | null }
-  | { type: "failed"; error: ApiError }
+  | { type: "page"; page: Page; after: string | null }
+  | { type: "failed"; error: ApiError; after: string | null }
+  | { type: "newest"; page: Page; atTop: boolean }
   | { type: "changed"; row: Summary };
 
 export const EMPTY: Listing = {
@@ -34,6 +35,7 @@ export const EMPTY: Listing = {
   state: "loading",
   error: null,
   fresh: new Set(),
+  newer: 0,
 };
 
 export function reduce(listing: Listing, change: Change): Listing {
@@ -44,21 +46,16 @@ export function reduce(listing: Listing, change: Change): Listing {
         : { ...EMPTY, name: change.name };
     case "slow":
       return listing.state === "loading" ? { ...listing, state: "slow" } : listing;
-    case "page":
-      return { ...listing, rows: change.rows, next: change.next, state: "idle", error: null };
     case "more":
-      return { ...listing, state: "more", error: null };
-    case "rest":
-      return {
-        ...listing,
-        rows: joined(listing.rows, change.rows),
-        next: change.next,
-        state: "idle",
-      };
-    case "newest":
-      return withNewest(listing, change.rows, change.next);
+      return { ...listing, state: "more" };
+    case "page":
+      return awaited(listing, change.after) ? withPage(listing, change) : listing;
     case "failed":
-      return { ...listing, state: "idle", error: change.error };
+      return awaited(listing, change.after)
+        ? { ...listing, state: "idle", error: change.error }
+        : listing;
+    case "newest":
+      return withNewest(listing, change.page, change.atTop);
     case "changed":
       return {
         ...listing,
@@ -69,79 +66,32 @@ export function reduce(listing: Listing, change: Change): Listing {
   }
 }
 
-/** A page behind others. One that came twice, because the list moved, is kept once. */
-function joined(rows: Summary[], more: Summary[]): Summary[] {
-  const known = new Set(rows.map((row) => row.request_id));
-  return [...rows, ...more.filter((row) => !known.has(row.request_id))];
+/** Whether an answer is of this list: the first page may have been taken anew meanwhile. */
+function awaited({ state, next }: Listing, after: string | null): boolean {
+  if (after === null) return state === "loading" || state === "slow";
+  return state === "more" && next === after;
 }
 
-function withNewest(listing: Listing, newest: Summary[], next: string | null): Listing {
-  const known = new Set(listing.rows.map((row) => row.request_id));
-  const fresh = newest.filter((row) => !known.has(row.request_id));
-  if (!fresh.length) return listing;
-  const marked = { ...listing, fresh: new Set(fresh.map((row) => row.request_id)) };
-  // More came than a page holds: begin anew rather than leave a gap.
-  if (fresh.length === newest.length && next !== null) return { ...marked, rows: newest, next };
-  return { ...marked, rows: joined(fresh, listing.rows) };
+function withPage(listing: Listing, change: { page: Page; after: string | null }): Listing {
+  const { data, next } = change.page;
+  const whole = { ...listing, next, state: "idle" as const, error: null };
+  if (change.after === null) return { ...whole, rows: data, newer: 0 };
+  return { ...whole, rows: [...listing.rows, ...data] };
 }
 
-export function useListing(name: string, query: () => Record<string, string>) {
-  const [listing, change] = useReducer(reduce, EMPTY);
-  const latest = useRef(query);
-  latest.current = query;
-  const running = useRef<AbortController>(null);
-
-  const begin = useCallback(() => {
-    running.current?.abort();
-    const stop = new AbortController();
-    running.current = stop;
-    const slow = setTimeout(() => change({ type: "slow" }), 2_500);
-    change({ type: "asking", name });
-    listLogs({ ...latest.current(), limit: PAGE }, stop.signal)
-      .then((page) => {
-        if (!stop.signal.aborted) change({ type: "page", rows: page.data, next: page.next });
-      })
-      .catch((thrown: unknown) => {
-        if (!stop.signal.aborted) change({ type: "failed", error: asApiError(thrown) });
-      })
-      .finally(() => clearTimeout(slow));
-  }, [name]);
-
-  useEffect(() => {
-    begin();
-    const end = onKey(begin);
-    return () => {
-      end();
-      running.current?.abort();
-    };
-  }, [begin]);
-
-  const more = useCallback(() => {
-    if (listing.state !== "idle" || listing.next === null || listing.error) return;
-    const stop = running.current;
-    change({ type: "more" });
-    listLogs({ ...latest.current(), limit: PAGE, cursor: listing.next }, stop?.signal)
-      .then((page) => {
-        if (!stop?.signal.aborted) change({ type: "rest", rows: page.data, next: page.next });
-      })
-      .catch((thrown: unknown) => {
-        if (!stop?.signal.aborted) change({ type: "failed", error: asApiError(thrown) });
-      });
-  }, [listing.state, listing.next, listing.error]);
-
-  /** Fetches the top of the list and puts in what is new. Says nothing where it fails. */
-  const refresh = useCallback(async () => {
-    const stop = running.current;
-    try {
-      const page = await listLogs({ ...latest.current(), limit: PAGE }, stop?.signal);
-      if (!stop?.signal.aborted) {
-        change({ type: "newest", rows: page.data, next: page.next });
-      }
-    } catch {
-      // The next one may succeed; what is shown stays true.
-    }
-  }, []);
-
-  const setRow = useCallback((row: Summary) => change({ type: "changed", row }), []);
-  return { listing, begin, more, refresh, setRow };
+function withNewest(listing: Listing, page: Page, atTop: boolean): Listing {
+  const known = new Map(listing.rows.map((row) => [row.request_id, row]));
+  const ids = page.data.map((row) => row.request_id);
+  const fresh = new Set(ids.filter((id) => !known.has(id)));
+  if (!atTop) return { ...listing, newer: fresh.size };
+  return {
+    ...listing,
+    // A row may have been changed here, and the server not have taken it in.
+    rows: page.data.map((row) => known.get(row.request_id) ?? row),
+    next: page.next,
+    state: "idle",
+    error: null,
+    fresh,
+    newer: 0,
+  };
 }

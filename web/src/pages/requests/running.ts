@@ -19,14 +19,17 @@ interface Live {
   error: ApiError | null;
 }
 
+const NONE: ReadonlyMap<string, Running> = new Map();
+
 type Change = LiveMessage | { type: "state"; state: LiveState; error: ApiError | null };
 
 export function reduceLive(live: Live, change: Change): Live {
   if (change.type === "state") {
     // Whatever ends while nobody listens is not heard of: what ran is no longer known.
-    const running = change.state === "live" ? new Map<string, Running>() : live.running;
+    const running = change.state === "live" ? NONE : live.running;
     return { running, state: change.state, error: change.error };
   }
+  if (change.type === "missed") return { ...live, running: NONE };
   if (change.type === "begun") {
     const { request_id, model } = change;
     const running = new Map(live.running);
@@ -43,7 +46,7 @@ export function reduceLive(live: Live, change: Change): Live {
 /** onEnd: called a little after requests ended, once for many, when their traces can be had. */
 export function useRunning(onEnd: () => void): Live {
   const [live, change] = useReducer(reduceLive, {
-    running: new Map<string, Running>(),
+    running: NONE,
     state: "connecting" as LiveState,
     error: null,
   });

@@ -1,0 +1,1 @@
+import{t as e}from"./jsx-runtime-Am8b9ysO.js";var t=e();function n({model:e}){let n=e?`This ran on ${e}, which this server does not serve`:`Which model this ran on is not known`;return(0,t.jsxs)(`p`,{className:`warning`,children:[n,`: its tokens are shown by their numbers.`]})}export{n as t};
