@@ -27,6 +27,7 @@ SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "40",
+    "max_locks_per_transaction": "1024",
     "shared_buffers": "128MB",
     "effective_cache_size": "1GB",
     "max_wal_size": "1GB",
@@ -37,7 +38,13 @@ SETTINGS = {
     "max_parallel_maintenance_workers": "0",
     "log_checkpoints": "off",
 }
-"""What differs from Postgres's own defaults. It listens on a Unix socket only; fsync stays on."""
+"""What differs from Postgres's own defaults. It listens on a Unix socket only; fsync stays on.
+
+Locks: a list of traces that is not bounded by time locks 10 relations of each day. All backends
+share 2 * 1024 * 76 entries (76: 40 connections and Postgres's own processes), so eight such lists
+may run at once over five years: 8 * 1826 * 10 = 146,000 of 155,000. It costs 29 MB more of shared
+memory than the default of 64, of which 14 MB are touched.
+"""
 
 START_SECONDS = 60
 _REMAINS = ("shared memory block", "already exists")

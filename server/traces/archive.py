@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import NamedTuple
 
+import asyncpg
+
 from server.traces.annotations import Annotations
 from server.traces.database import Address, Database
 from server.traces.errors import AwayError, TraceError
@@ -42,7 +44,7 @@ class Archive:
 
     @property
     def state(self) -> str:
-        """`ok`, `not connected yet`, or why not."""
+        """`ok`, `not connected yet`, or why not, as of the last `check`."""
         if self._failed is not None:
             return self._failed[1]
         return "not connected yet" if self._shelves is None else "ok"
@@ -56,6 +58,23 @@ class Archive:
                 self._shelves = await self._open()
         return self._shelves
 
+    async def check(self) -> None:
+        """Notice whether a database that is in use is still there; one that can be started by
+        asking for its address is started again. Raises `AwayError`.
+
+        Who reads keeps its connections: they find a Postgres that is back by themselves.
+        """
+        database = self._database
+        if database is None:
+            return
+        async with self._lock:
+            try:
+                await self._revive(database)
+            except (TraceError, asyncpg.PostgresError) as error:
+                self._fail(error)
+                raise AwayError(str(error)) from error
+            self._failed = None
+
     async def close(self) -> None:
         if self._database is not None:
             await self._database.close()
@@ -67,7 +86,7 @@ class Archive:
         try:
             self._database = await Database.open(await self._address(), connections=6)
         except TraceError as error:
-            self._failed = (time.monotonic(), str(error))
+            self._fail(error)
             raise AwayError(str(error)) from error
         self._failed = None
         store = Store(self._database)
@@ -79,3 +98,14 @@ class Archive:
             StoredMods(self._database),
             StoredKeys(self._database),
         )
+
+    async def _revive(self, database: Database) -> None:
+        try:
+            await database.row("alive")
+        except AwayError as error:
+            self._fail(error)
+            await self._address()
+            await database.row("alive")
+
+    def _fail(self, error: Exception) -> None:
+        self._failed = (time.monotonic(), str(error))

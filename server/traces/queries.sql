@@ -1,3 +1,6 @@
+-- alive --
+select 1
+
 -- claim_ids --
 -- Of these ids, those that no trace has yet; they have one from here on.
 insert into trace_ids (request_id, created_at)
@@ -34,6 +37,16 @@ delete from trace_ids where request_id = $2
 
 -- make_days --
 select make_day(day) from unnest($1::date[]) as day
+
+-- days_before --
+-- Days before this one that have partitions.
+select distinct to_date(right(child.relname, 8), 'YYYYMMDD') as day
+from pg_inherits
+join pg_class child on child.oid = inhrelid
+where inhparent = any (array['traces', 'actions', 'mod_logs', 'mod_failures']::regclass[])
+    and child.relname ~ '_\d{8}$'
+    and right(child.relname, 8) < to_char($1::date, 'YYYYMMDD')
+order by day
 
 -- drop_days --
 select drop_days_before($1)

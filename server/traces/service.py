@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from server.postgres.embedded import EmbeddedPostgres
@@ -118,6 +119,7 @@ async def traces(settings: Settings, model: str, candidates: int) -> AsyncIterat
     gauge_traces(running)
     running.connecting = asyncio.create_task(_connect(archive))
     try:
+        await running.once_connected(partial(_stay_connected, archive), 0)
         if running.sidecar is not None:
             await running.sidecar.start()
         yield running
@@ -183,3 +185,21 @@ async def _connect(archive: Archive) -> bool:
             await asyncio.sleep(RECONNECT_SECONDS)
         else:
             return True
+
+
+async def _stay_connected(archive: Archive) -> None:
+    """Notice when Postgres goes away, also while nobody asks for anything, and have the embedded
+    one started again, until cancelled."""
+    told = ""
+    while True:
+        await asyncio.sleep(RECONNECT_SECONDS)
+        try:
+            await archive.check()
+        except AwayError as error:
+            if str(error) != told:
+                log.warning("stored traces cannot be read now: %s", error)
+            told = str(error)
+        else:
+            if told:
+                log.info("stored traces can be read again")
+            told = ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -27,11 +28,15 @@ from server.traces.rows import (
 )
 from server.traces.tallies import Tallies
 from server.traces.trace import Trace
+from server.traces.windows import DAY
 
 log = logging.getLogger("concordance.traces")
 
 OLDEST_DAY = timedelta(days=400)
 """Older days get no partition of their own: a sender with odd clocks must not make thousands."""
+
+DAYS_AT_ONCE = 8
+"""Days that one transaction writes to. Each needs some 25 entries of Postgres's lock table."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,26 @@ class Store:
         self._days: set[date] = set()
 
     async def write(self, traces: Sequence[Trace]) -> int:
-        """Store these in one transaction. Returns how many were not there yet.
+        """Store these, in one transaction for each `DAYS_AT_ONCE` days; mostly they are of one.
+        Returns how many were not there yet.
 
         A trace whose request id is there already changes nothing. Raises `RefusedError` if one
-        of them cannot be stored; then none is.
+        of them cannot be stored; then none of its transaction is.
         """
         by_id = {trace.request.request_id: trace for trace in reversed(traces)}
-        await self._make_days({trace.request.created_at for trace in by_id.values()})
+        by_day: dict[date, list[Trace]] = defaultdict(list)
+        for trace in by_id.values():
+            by_day[trace.request.created_at.astimezone(UTC).date()].append(trace)
+        days, stored = sorted(by_day), 0
+        for at in range(0, len(days), DAYS_AT_ONCE):
+            part = days[at : at + DAYS_AT_ONCE]
+            await self._make_days(part)
+            stored += await self._write([trace for day in part for trace in by_day[day]])
+        return stored
+
+    async def _write(self, traces: Sequence[Trace]) -> int:
+        """In one transaction. Their ids differ."""
+        by_id = {trace.request.request_id: trace for trace in traces}
         async with self._database.transaction() as connection:
             claimed = await connection.fetch(
                 queries()["claim_ids"],
@@ -113,24 +131,28 @@ class Store:
         keep_days: whole days to keep before today; None to keep all.
         """
         today = now().date()
-        await self._make_days({now(), now() + timedelta(days=1)})
+        await self._make_days([today, today + DAY])
         if keep_days is None:
             return
         first = today - timedelta(days=keep_days)
-        (dropped,) = await self._database.fetch("drop_days", first)
+        over = await self._database.fetch("days_before", first)
+        self._days.clear()
+        for row in over:  # a transaction for each: a day's tables fill much of a lock table
+            await self._database.fetch("drop_days", row["day"] + DAY)
+        await self._database.fetch("drop_days", first)
         midnight = datetime(first.year, first.month, first.day, tzinfo=UTC)
         await self._database.fetch("drop_hours", midnight)
-        self._days.clear()
-        if dropped[0]:
-            log.info("dropped %d partitions from before %s", dropped[0], first)
+        if over:
+            log.info("dropped %d days from before %s", len(over), first)
 
-    async def _make_days(self, times: set[datetime]) -> None:
-        """In transactions of its own: what makes a partition must not hold up who reads."""
-        oldest = now() - OLDEST_DAY
-        days = {time.astimezone(UTC).date() for time in times if time > oldest} - self._days
-        if days:
-            await self._database.fetch("make_days", sorted(days))
-            self._days |= days
+    async def _make_days(self, days: Iterable[date]) -> None:
+        """Each in a transaction of its own: what makes a partition must not hold up who reads, and
+        many at once do not fit into Postgres's lock table."""
+        oldest = now().date() - OLDEST_DAY
+        for day in days:
+            if day > oldest and day not in self._days:
+                await self._database.fetch("make_days", [day])
+                self._days.add(day)
 
 
 async def _copy(

@@ -20,18 +20,30 @@ LARGEST = 128
 
 DAY = timedelta(days=1)
 
+FIRST = datetime.min.replace(tzinfo=UTC)
+LAST = datetime.max.replace(tzinfo=UTC)
+"""There are no times outside of these."""
+
+
+def moved(moment: datetime, by: timedelta) -> datetime:
+    """A time in UTC, later by so much; at most to the first or the last there is."""
+    try:
+        return moment + by
+    except OverflowError:
+        return LAST if by > timedelta() else FIRST
+
 
 class Windows:
     """The windows of one page, each beyond the last. Together they leave nothing out.
 
-    start: where traces begin to lie close; the first window is its day. since, until: what the
-    list is bounded by. back: from the newest to the oldest.
+    start: where traces begin to lie close, in UTC; the first window is its day. since, until: what
+    the list is bounded by. back: from the newest to the oldest.
     """
 
     def __init__(self, start: datetime, since: Bound, until: Bound, *, back: bool) -> None:
         self._back = back
         self._begin, self._end = (until, since) if back else (since, until)
-        self._edge = _midnight(start) + (DAY if back else timedelta())
+        self._edge = moved(_midnight(start), DAY if back else timedelta())
         self._searched = self._days = self._found = 0
         self._over = False
 
@@ -42,14 +54,14 @@ class Windows:
         near: Bound = self._edge if self._days else self._begin
         self._days = self._enough(found, wanted)
         self._searched += self._days
-        self._edge += (-self._days if self._back else self._days) * DAY
+        self._edge = moved(self._edge, (-self._days if self._back else self._days) * DAY)
         self._over = self._days > LARGEST or self._reached_end()
         far = self._end if self._over else self._edge
         return (far, near) if self._back else (near, far)
 
     def _reached_end(self) -> bool:
         if self._end is None:
-            return False
+            return self._edge in (FIRST, LAST)
         return self._edge <= self._end if self._back else self._edge >= self._end
 
     def _enough(self, found: int, wanted: int) -> int:
@@ -63,5 +75,5 @@ class Windows:
 
 
 def _midnight(moment: datetime) -> datetime:
-    """When the moment's day began, in UTC, as partitions do."""
-    return datetime.combine(moment.astimezone(UTC).date(), time(), UTC)
+    """When its day began, in UTC, as partitions do."""
+    return datetime.combine(moment.date(), time(), UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from server.traces.database import fixed
 from server.traces.errors import AwayError, UnknownTraceError
 from server.traces.service import Traces, traces
 from server.traces.spool import Spool
+from tests.server.postgres.test_embedded import postmaster
+from tests.server.traces.conftest import run
 from tests.server.traces.making import made
 from tests.server.traces.playing import output_of
+from tests.server.traces.test_shipper import until
 
 
 def settings(home: Path, **more: Any) -> Settings:
@@ -123,6 +127,44 @@ async def test_a_postgres_that_cannot_be_had_stops_nothing(
         with pytest.raises(AwayError, match="none is installed"):
             await kept.archive.shelves()
         assert kept.health()["postgres"] == "none is installed"
+
+
+async def test_a_postgres_that_is_killed_while_nothing_goes_on_is_started_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the server itself: its writer may be one that needs no Postgres."""
+    monkeypatch.setattr("server.traces.service.RECONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("server.traces.service._sidecar", lambda *_: None)
+    async with traces(Settings(home=home), "demo", 5) as kept:
+        await until(lambda: kept.archive.state == "ok", 60)
+        store = (await kept.archive.shelves()).store
+        killed = postmaster(home)
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: kept.archive.state != "ok", 10)
+        assert kept.health()["postgres"].startswith("Postgres: ")
+        await until(lambda: kept.archive.state == "ok", 30)
+        assert postmaster(home) != killed
+        with pytest.raises(UnknownTraceError):
+            await store.read("one")
+
+
+async def test_a_database_that_is_gone_shows_in_the_state_until_it_is_back(
+    postgres: str, bare_url: str
+) -> None:
+    archive = archive_of(bare_url)
+    await archive.check()
+    assert archive.state == "not connected yet"
+    await archive.shelves()
+    await archive.check()
+    name = bare_url.split("/")[3].split("?")[0]
+    await run(postgres, f"drop database {name} with (force)")
+    with pytest.raises(AwayError, match="does not exist"):
+        await archive.check()
+    assert "does not exist" in archive.state
+    await run(postgres, f"create database {name}")
+    await archive.check()
+    assert archive.state == "ok"
+    await archive.close()
 
 
 async def test_a_spool_that_another_server_has_is_said_and_traces_nothing(tmp_path: Path) -> None:

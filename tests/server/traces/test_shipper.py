@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from server.traces import shipper as shipper_module
 from server.traces.database import Database, fixed
-from server.traces.destinations import PostgresDestination
+from server.traces.destinations import Destination, PostgresDestination
 from server.traces.errors import AwayError, RefusedError, SpoolInUseError
 from server.traces.segment import SegmentReader, SegmentWriter, frame, segments
 from server.traces.shipper import LONGEST_PAUSE, REFUSED, Shipper, pause_after
@@ -29,7 +29,7 @@ class Pigeonhole:
 
     def __init__(self) -> None:
         self.taken: list[str] = []
-        self.away = False
+        self.away = self.untended = False
         self.refuses: set[str] = set()
         self.batches: list[int] = []
         self.tended = 0
@@ -47,6 +47,8 @@ class Pigeonhole:
 
     async def tend(self) -> None:
         self.tended += 1
+        if self.untended:
+            raise AwayError("out of locks")
 
     async def close(self) -> None:
         self.closed = True
@@ -136,6 +138,18 @@ async def test_what_is_away_is_asked_again(
     assert hole.taken == [*NAMES, "late"]
 
 
+async def test_what_cannot_be_tended_holds_no_trace_up(
+    spool: Spool, hole: Pigeonhole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipper_module, "TEND_PAUSE", 0.01)
+    hole.untended = True
+    async with shipping(spool.folder, hole) as shipper:
+        await until(lambda: hole.tended > 1)
+        fill(spool, "one")
+        await until(lambda: hole.taken == ["one"], 2)
+        assert not shipper.status.away
+
+
 def test_pauses_grow_to_a_limit() -> None:
     assert 0.05 <= pause_after(0) <= 0.1
     assert pause_after(3) > pause_after(0)
@@ -184,6 +198,48 @@ async def test_what_is_refused_and_cannot_be_set_aside_waits(
             await shipper.ship_what_is_there()
     assert await shipper.ship_what_is_there() == 1
     assert shipper.status.refused == 1
+    await shipper.close()
+
+
+async def test_what_is_refused_is_set_aside_once_whatever_is_away_and_whoever_restarts(
+    tmp_path: Path, hole: Pigeonhole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+    hole.refuses = {"r3"}
+    fill(spool, *NAMES)
+    with monkeypatch.context() as patch:
+        patch.setattr(hole, "send", _away_after(hole, 4))
+        shipper = Shipper(tmp_path, hole)
+        with pytest.raises(AwayError):
+            await shipper.ship_what_is_there()
+        assert shipper.status.shipped == shipper.status.refused == 0
+    await shipper.ship_what_is_there()
+    assert (shipper.status.shipped, shipper.status.refused) == (11, 1)
+    await shipper.close()
+    await ship(tmp_path, hole)
+    aside = SegmentReader(tmp_path / REFUSED)
+    assert len(aside.read(final=True)) == 1
+    aside.close()
+    assert ShippingStatus.load(tmp_path).refused == 0
+    spool.close()
+
+
+def _away_after(hole: Pigeonhole, sends: int) -> Callable[[Sequence[Trace]], Awaitable[None]]:
+    """Takes part of a batch by halves, and is away before its end."""
+    send, left = hole.send, iter(range(sends))
+
+    async def sending(traces: Sequence[Trace]) -> None:
+        if next(left, None) is None:
+            raise AwayError("not there")
+        await send(traces)
+
+    return sending
+
+
+async def ship(folder: Path, destination: Destination) -> None:
+    """A whole life of a shipper."""
+    shipper = Shipper(folder, destination)
+    await shipper.ship_what_is_there()
     await shipper.close()
 
 
@@ -282,6 +338,7 @@ async def test_a_segment_that_is_shipped_again_changes_nothing(
 ) -> None:
     fill(spool, *NAMES)
     for _ in range(3):
+        (spool.folder / "ingest.json").unlink(missing_ok=True)
         shipper = Shipper(spool.folder, PostgresDestination(fixed(url)))
         if segments(spool.folder)[0][1].suffix == ".sealed":
             segments(spool.folder)[0][1].rename(spool.folder / "00000000000000000001.open")

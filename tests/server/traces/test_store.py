@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.postgres.embedded import SETTINGS, EmbeddedPostgres
 from server.traces.database import Database
 from server.traces.errors import AwayError, RefusedError, UnknownTraceError
 from server.traces.record import Record, now
@@ -213,6 +215,28 @@ async def test_retention_drops_whole_days_and_what_hangs_on_them(
     assert await count(database, "notes") == 1
     assert hours > now() - timedelta(days=11, hours=1)
     assert await store.write([made("again", created_at=now() - timedelta(days=11))]) == 1
+
+
+async def test_months_of_history_are_stored_and_dropped_where_locks_are_few(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {"max_connections": "10", "max_locks_per_transaction": "10", "fsync": "off"}
+    for setting, value in few.items():
+        monkeypatch.setitem(SETTINGS, setting, value)
+    server = EmbeddedPostgres(home)
+    database = await Database.open(await asyncio.to_thread(server.start))
+    store, days = Store(database), 60
+    history = [modded(f"r{n}", created_at=now() - timedelta(days=n)) for n in range(days)]
+    assert await store.write(history) == days
+    await store.maintain(keep_days=5)
+    assert await count(database, "traces") == await count(database, "trace_ids") == 6
+    async with database.connection() as connection:
+        parts = await connection.fetchval(
+            "select count(*) from pg_inherits where inhparent = 'mod_logs'::regclass"
+        )
+    assert parts == 8, "six days, tomorrow, and the default"
+    await database.close()
+    await asyncio.to_thread(server.stop)
 
 
 async def test_a_long_trace_opens_whole(store: Store) -> None:

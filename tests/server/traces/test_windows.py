@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.traces.windows import DAY, LARGEST, Window, Windows
+from server.traces.windows import DAY, FIRST, LARGEST, LAST, Window, Windows
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 3, 10, tzinfo=UTC)
@@ -72,6 +72,17 @@ def test_windows_follow_each_other_and_leave_nothing_out(
     assert in_time[-1][1] == upper
     for earlier, later in pairwise(in_time):
         assert earlier[1] == later[0] is not None
+
+
+@pytest.mark.parametrize("back", [True, False])
+@pytest.mark.parametrize("start", [FIRST, FIRST + 3 * DAY, LAST - 3 * DAY, LAST])
+def test_where_time_ends_windows_end(start: datetime, back: bool) -> None:
+    taken = walk(Windows(start, None, None, back=back))
+    in_time = taken[::-1] if back else taken
+    assert (in_time[0][0], in_time[-1][1]) == (None, None)
+    for earlier, later in pairwise(in_time):
+        assert earlier[1] == later[0] is not None
+    assert len(taken) < 3 + LARGEST.bit_length()
 
 
 @pytest.mark.parametrize("back", [True, False])
