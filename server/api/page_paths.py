@@ -7,11 +7,11 @@ ASSETS = "/assets/"
 ADDRESSES = (
     "/",
     "/requests",
-    "/requests/{id}",
-    "/compare/{a}/{b}",
+    "/requests/{id:path}",
+    "/compare/{a:path}/{b:path}",
     "/playground",
     "/mods",
     "/mods/{name}",
     "/overview",
 )
-"""Those of `web/src/app/pages.tsx`. None of them is an API route."""
+"""Those of `web/src/app/pages.tsx`. None of them is an API route. A request's id may have a `/`."""

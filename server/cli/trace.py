@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -156,12 +158,31 @@ def export(
                 sys.stdout.buffer.write(part)
             return
         try:
-            with out.open("wb") as file:
-                for part in parts:
-                    file.write(part)
+            write_whole(out, parts)
         except OSError as error:
             raise CommandError(f"{out} cannot be written: {error}") from None
     typer.echo(f"wrote {out}", err=True)
+
+
+def write_whole(out: Path, parts: Iterable[bytes]) -> None:
+    """All of it, or the file stays as it was. What is no file (a pipe) is written to at once.
+
+    Raises `OSError`, and what the parts raise.
+    """
+    if out.exists() and not out.is_file():
+        with out.open("wb") as pipe:
+            pipe.writelines(parts)
+        return
+    target = out.resolve()
+    fresh = target.with_name(f".concai-{os.getpid()}.part")
+    try:
+        with fresh.open("xb") as file:
+            file.writelines(parts)
+        if target.exists():
+            shutil.copymode(target, fresh)
+        os.replace(fresh, target)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def line_of(trace: dict[str, Any]) -> str:

@@ -55,23 +55,23 @@ def sort_of(query: Mapping[str, str]) -> str:
     return sort
 
 
-def limit_of(query: Mapping[str, str], default: int, most: int) -> int:
-    """How many at most. Raises `FilterError`."""
-    limit = _number("limit", query.get("limit", str(default)), int)
-    if not 1 <= limit <= most:
-        raise FilterError("limit", f"limit must be from 1 to {most}, got {limit}")
-    return int(limit)
+def count_of(name: str, query: Mapping[str, str], default: int, most: int) -> int:
+    """A whole number from 1 on. Raises `FilterError`."""
+    count = _number(name, query.get(name, str(default)), int)
+    if not 1 <= count <= most:
+        raise FilterError(name, f"{name} must be from 1 to {most}, got {count}")
+    return int(count)
 
 
 def moment_of(name: str, text: str) -> datetime:
-    """ISO 8601; without a zone it is UTC. Raises `FilterError`."""
+    """In UTC. text: ISO 8601; without a zone it is UTC. Raises `FilterError`."""
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise FilterError(
             name, f"{name} must be a time such as 2026-03-01T12:00:00Z, got {text!r:.80}"
         ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _value(name: str, text: str) -> Any:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import io
-from collections.abc import AsyncIterator
-from typing import Any, Literal
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from typing import IO, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from server.traces.archive import Shelves
-from server.traces.asking import FILTERS, filters_of, limit_of, sort_of
+from server.traces.asking import FILTERS, count_of, filters_of, sort_of
 from server.traces.errors import UnknownTraceError
 from server.traces.routing import Archived, Caller, Reader, TraceRoute, only
 from server.traces.search import Filters, Summary
@@ -19,8 +20,15 @@ from server.traces.trace import Trace
 
 router = APIRouter(tags=["logs"], route_class=TraceRoute)
 
+Found = tuple[Summary, Trace]
+
 MAX_TRACES = 100_000
 PAGE = 200
+MAX_TOKENS = 100_000
+"""A row group of a Parquet file ends with the trace that has it reach this, or `PAGE` traces. So
+much is in memory at a time."""
+CHUNK = 2**16
+"""Bytes of a file that are sent at a time."""
 
 
 @router.get("/logs/export", response_class=StreamingResponse)
@@ -35,19 +43,15 @@ async def export(
     only(request, *FILTERS, "sort", "limit", "format")
     query = request.query_params
     filters, sort = filters_of(query, caller, reader), sort_of(query)
-    most = limit_of(query, 1000, MAX_TRACES)
+    most = count_of("limit", query, 1000, MAX_TRACES)
     found = traces(archived, filters, sort, most)
-    if format == "json":
-        return StreamingResponse(_lines(found), media_type="application/x-ndjson")
-    rows = [row_of(summary, trace) async for summary, trace in found]
-    data = await asyncio.to_thread(parquet, rows)
-    headers = {"content-disposition": 'attachment; filename="traces.parquet"'}
-    return Response(data, media_type="application/vnd.apache.parquet", headers=headers)
+    if format == "parquet":
+        return _sent(await _parquet(found))
+    first = await anext(found, None)  # now, while there can be another status
+    return StreamingResponse(_lines(first, found), media_type="application/x-ndjson")
 
 
-async def traces(
-    archived: Shelves, filters: Filters, sort: str, most: int
-) -> AsyncIterator[tuple[Summary, Trace]]:
+async def traces(archived: Shelves, filters: Filters, sort: str, most: int) -> AsyncIterator[Found]:
     """One after the other; those that are deleted meanwhile are passed over."""
     cursor: str | None = None
     while most > 0:
@@ -62,8 +66,10 @@ async def traces(
             return
 
 
-async def _lines(found: AsyncIterator[tuple[Summary, Trace]]) -> AsyncIterator[bytes]:
-    async for _, trace in found:
+async def _lines(first: Found | None, others: AsyncIterator[Found]) -> AsyncIterator[bytes]:
+    if first is not None:
+        yield await asyncio.to_thread(_line, first[1])
+    async for _, trace in others:
         yield await asyncio.to_thread(_line, trace)
 
 
@@ -94,10 +100,40 @@ def row_of(summary: Summary, trace: Trace) -> dict[str, Any]:
     }
 
 
-def parquet(rows: list[dict[str, Any]]) -> bytes:
-    """A Parquet file of these rows."""
+async def _parquet(found: AsyncIterator[Found]) -> IO[bytes]:
+    """A Parquet file of these, without a name, at its end; it is the caller's to close."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    def write(rows: list[dict[str, Any]]) -> None:
+        writer.write_table(pa.Table.from_pylist(rows, schema))
+
+    schema = _schema()
+    with ExitStack() as unless_whole:
+        file = unless_whole.enter_context(tempfile.TemporaryFile())
+        with pq.ParquetWriter(file, schema) as writer:
+            async for rows in _row_groups(found):
+                await asyncio.to_thread(write, rows)
+        unless_whole.pop_all()
+    return file
+
+
+async def _row_groups(found: AsyncIterator[Found]) -> AsyncIterator[list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    tokens = 0
+    async for summary, trace in found:
+        rows.append(row_of(summary, trace))
+        tokens += len(trace.request.user_prompt_token_ids) + len(trace.story.tokens)
+        if len(rows) == PAGE or tokens >= MAX_TOKENS:
+            yield rows
+            rows, tokens = [], 0
+    if rows:
+        yield rows
+
+
+def _schema() -> Any:
+    """The columns of a row."""
+    import pyarrow as pa
 
     texts = [
         *("request_id", "model", "endpoint", "caller", "status", "finish_reason", "level"),
@@ -117,7 +153,20 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
         (counts, pa.int32()), (words, pa.list_(pa.string())), (ints, pa.list_(pa.int64())),
         (reals, pa.list_(pa.float64())),
     )  # fmt: skip
-    schema = pa.schema([(name, kind) for names, kind in kinds for name in names])
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema), sink)
-    return sink.getvalue()
+    return pa.schema([(name, kind) for names, kind in kinds for name in names])
+
+
+def _sent(file: IO[bytes]) -> Response:
+    """All of the file, which is closed then."""
+
+    def chunks() -> Iterator[bytes]:
+        with file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    headers = {
+        "content-disposition": 'attachment; filename="traces.parquet"',
+        "content-length": str(file.tell()),
+    }
+    file.seek(0)
+    return StreamingResponse(chunks(), media_type="application/vnd.apache.parquet", headers=headers)

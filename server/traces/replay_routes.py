@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vllm.exceptions import GracefulHTTPError, VLLMClientError
 
 from server.api.errors import error_response
+from server.api.gone import unless_gone
 from server.traces.diff import diff
 from server.traces.record import MAX_COUNT
 from server.traces.replay import Replayer
@@ -32,22 +33,27 @@ def replayer_of(request: Request) -> Replayer:
     return cast(Replayer, request.app.state.concordance_replayer)
 
 
-@router.post("/logs/{request_id}/replay", status_code=201)
+@router.post("/logs/{request_id:name}/replay", status_code=201)
 async def replay(
     request_id: str,
+    request: Request,
     given: Replay,
     archived: Archived,
     caller: Caller,
     reader: Reader,
     replayer: Annotated[Replayer, Depends(replayer_of)],
 ) -> Response:
-    """Run a trace again, and wait for it. The new trace names this one as its parent."""
+    """Run a trace again, and wait for it. The new trace names this one as its parent.
+
+    It ends where the client goes away.
+    """
     stored = await archived.store.read(request_id, reader)
     try:
-        # A task of its own, so that what is set in its context is set nowhere else.
-        made = await asyncio.create_task(
-            replayer.run(stored.trace, caller, step=given.step, mods=given.mods, level=given.trace)
+        # In a task of its own: what is set in its context is set nowhere else.
+        work = replayer.run(
+            stored.trace, caller, step=given.step, mods=given.mods, level=given.trace
         )
+        made = await unless_gone(request, work)
     except (GracefulHTTPError, VLLMClientError) as error:
         status = int(error.http_status) if isinstance(error, GracefulHTTPError) else 400
         return error_response(status, "replay_failed", str(error))
@@ -55,7 +61,7 @@ async def replay(
     return json_reply({"parent_id": request_id, "parent_step": given.step, **told}, 201)
 
 
-@router.get("/logs/{a}/diff/{b}")
+@router.get("/logs/{a:name}/diff/{b:name}")
 async def show_diff(a: str, b: str, archived: Archived, reader: Reader) -> Response:
     """Both outputs with their origins, and the blocks in which they agree and differ."""
     one, other = await archived.store.read(a, reader), await archived.store.read(b, reader)

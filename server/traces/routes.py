@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.traces.asking import FILTERS, filters_of, limit_of, moment_of, seen_by, sort_of
+from server.traces.asking import FILTERS, count_of, filters_of, moment_of, seen_by, sort_of
 from server.traces.errors import UnknownTraceError
 from server.traces.record import MAX_COUNT, now
 from server.traces.routing import (
@@ -23,6 +23,7 @@ from server.traces.routing import (
 )
 from server.traces.search import MAX_LIMIT
 from server.traces.trace import Trace
+from server.traces.windows import DAY, moved
 
 router = APIRouter(tags=["logs"], route_class=TraceRoute)
 
@@ -54,7 +55,7 @@ async def list_logs(
     page = await archived.search.page(
         filters_of(query, caller, reader),
         sort=sort_of(query),
-        limit=limit_of(query, 50, MAX_LIMIT),
+        limit=count_of("limit", query, 50, MAX_LIMIT),
         cursor=query.get("cursor"),
         reader=caller,
     )
@@ -67,11 +68,9 @@ async def statistics(request: Request, archived: Archived, reader: Reader) -> Re
     only(request, "since", "until", "hours", "model", "caller")
     query = request.query_params
     until = moment_of("until", query["until"]) if "until" in query else now() + timedelta(hours=1)
-    since = moment_of("since", query["since"]) if "since" in query else until - timedelta(days=1)
-    hours = query.get("hours", "1")
-    if not hours.isdecimal() or not 1 <= int(hours) <= 24 * 366:
-        raise FilterError("hours", f"hours must be a whole number, 1 or more, got {hours!r:.80}")
-    span, caller = timedelta(hours=int(hours)), seen_by(reader, query.get("caller"))
+    since = moment_of("since", query["since"]) if "since" in query else moved(until, -DAY)
+    span = timedelta(hours=count_of("hours", query, 1, 24 * 366))
+    caller = seen_by(reader, query.get("caller"))
     if (until - since) / span > MAX_SPANS:
         raise FilterError("hours", f"that is more than {MAX_SPANS} spans: give larger `hours`")
     told = archived.statistics
@@ -85,7 +84,58 @@ async def statistics(request: Request, archived: Archived, reader: Reader) -> Re
     )
 
 
-@router.get("/logs/{request_id}")
+@router.post("/logs/{request_id:name}/tags")
+async def add_tags(request_id: str, given: Tags, archived: Archived, reader: Reader) -> Response:
+    tags = await archived.annotations.tag(request_id, given.tags, caller=reader)
+    return json_reply({"tags": tags})
+
+
+@router.delete("/logs/{request_id:name}/tags/{tag:name}")
+async def remove_tag(request_id: str, tag: str, archived: Archived, reader: Reader) -> Response:
+    tags = await archived.annotations.tag(request_id, [tag], remove=True, caller=reader)
+    return json_reply({"tags": tags})
+
+
+@router.put("/logs/{request_id:name}/favourite")
+async def favour(request_id: str, archived: Archived, caller: Caller, reader: Reader) -> Response:
+    await archived.annotations.favour(request_id, caller, caller=reader)
+    return json_reply({"favourite": True})
+
+
+@router.delete("/logs/{request_id:name}/favourite")
+async def no_longer_favour(
+    request_id: str, archived: Archived, caller: Caller, reader: Reader
+) -> Response:
+    await archived.annotations.favour(request_id, caller, remove=True, caller=reader)
+    return json_reply({"favourite": False})
+
+
+@router.get("/logs/{request_id:name}/notes")
+async def list_notes(request_id: str, archived: Archived, reader: Reader) -> Response:
+    notes = await archived.annotations.notes(request_id, caller=reader)
+    return json_reply({"object": "list", "data": notes})
+
+
+@router.post("/logs/{request_id:name}/notes", status_code=201)
+async def add_note(
+    request_id: str, given: NewNote, archived: Archived, caller: Caller, reader: Reader
+) -> Response:
+    note = await archived.annotations.note(
+        request_id, caller, given.text, step=given.step, caller=reader
+    )
+    return json_reply(note, 201)
+
+
+@router.delete("/logs/{request_id:name}/notes/{number}")
+async def delete_note(
+    request_id: str, number: int, archived: Archived, caller: Caller, reader: Reader
+) -> Response:
+    if not await archived.annotations.delete_note(request_id, number, author=caller, caller=reader):
+        raise UnknownTraceError(f"trace {request_id!r:.200} has no note {number} of yours")
+    return json_reply({"deleted": True})
+
+
+@router.get("/logs/{request_id:name}")
 async def show_log(
     request_id: str,
     request: Request,
@@ -121,59 +171,8 @@ def _whole(trace: Trace, view: str, about: dict[str, Any]) -> Response:
     return json_reply({**parts, **about})
 
 
-@router.delete("/logs/{request_id}")
+@router.delete("/logs/{request_id:name}")
 async def delete_log(request_id: str, archived: Archived, reader: Reader) -> Response:
     """Forget a trace and its notes. Statistics keep what it added."""
     await archived.store.delete(request_id, reader)
     return json_reply({"object": "log", "request_id": request_id, "deleted": True})
-
-
-@router.post("/logs/{request_id}/tags")
-async def add_tags(request_id: str, given: Tags, archived: Archived, reader: Reader) -> Response:
-    tags = await archived.annotations.tag(request_id, given.tags, caller=reader)
-    return json_reply({"tags": tags})
-
-
-@router.delete("/logs/{request_id}/tags/{tag}")
-async def remove_tag(request_id: str, tag: str, archived: Archived, reader: Reader) -> Response:
-    tags = await archived.annotations.tag(request_id, [tag], remove=True, caller=reader)
-    return json_reply({"tags": tags})
-
-
-@router.put("/logs/{request_id}/favourite")
-async def favour(request_id: str, archived: Archived, caller: Caller, reader: Reader) -> Response:
-    await archived.annotations.favour(request_id, caller, caller=reader)
-    return json_reply({"favourite": True})
-
-
-@router.delete("/logs/{request_id}/favourite")
-async def no_longer_favour(
-    request_id: str, archived: Archived, caller: Caller, reader: Reader
-) -> Response:
-    await archived.annotations.favour(request_id, caller, remove=True, caller=reader)
-    return json_reply({"favourite": False})
-
-
-@router.get("/logs/{request_id}/notes")
-async def list_notes(request_id: str, archived: Archived, reader: Reader) -> Response:
-    notes = await archived.annotations.notes(request_id, caller=reader)
-    return json_reply({"object": "list", "data": notes})
-
-
-@router.post("/logs/{request_id}/notes", status_code=201)
-async def add_note(
-    request_id: str, given: NewNote, archived: Archived, caller: Caller, reader: Reader
-) -> Response:
-    note = await archived.annotations.note(
-        request_id, caller, given.text, step=given.step, caller=reader
-    )
-    return json_reply(note, 201)
-
-
-@router.delete("/logs/{request_id}/notes/{number}")
-async def delete_note(
-    request_id: str, number: int, archived: Archived, caller: Caller, reader: Reader
-) -> Response:
-    if not await archived.annotations.delete_note(request_id, number, author=caller, caller=reader):
-        raise UnknownTraceError(f"trace {request_id!r:.200} has no note {number} of yours")
-    return json_reply({"deleted": True})

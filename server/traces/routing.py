@@ -9,6 +9,7 @@ import msgspec
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from mods.sdk.errors import ModError
 from server.api.errors import error_response
@@ -19,6 +20,18 @@ from server.traces.reading import RecordError
 from server.traces.service import Traces
 
 _STATUS = {AwayError: 503, UnknownTraceError: 404, CursorError: 400, RefusedError: 422}
+
+
+class AnyName(StringConvertor):
+    """`{id:name}` in a path: any text, `/` and line ends too, as ids and tags may have them.
+
+    Routes that go on behind an id come before those that end with it.
+    """
+
+    regex = "(?s:.+)"
+
+
+register_url_convertor("name", AnyName())
 
 
 class FilterError(ValueError):

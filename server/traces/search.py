@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,9 +13,9 @@ from msgspec import Struct
 from server.traces.database import Database
 from server.traces.errors import CursorError
 from server.traces.queries import queries
-from server.traces.record import now
+from server.traces.record import Count, Time, now
 from server.traces.rows import escaped, plain
-from server.traces.windows import Windows
+from server.traces.windows import Windows, moved
 
 MAX_LIMIT = 1000
 
@@ -65,9 +64,9 @@ SORTS = {
 """By name: the column, its type, and the direction. Ties go by request id."""
 
 _CURSORS: dict[str, Any] = {
-    "timestamptz": tuple[str, datetime, str],
+    "timestamptz": tuple[str, Time, str],
     "float8": tuple[str, float, str],
-    "int": tuple[str, int, str],
+    "int": tuple[str, Count, str],
 }
 
 
@@ -164,7 +163,7 @@ async def _rows(
 
 
 def _newest(until: datetime | None) -> datetime:
-    return now() if until is None else min(now(), until - timedelta.resolution)
+    return now() if until is None else min(now(), moved(until, -timedelta.resolution))
 
 
 def list_query(sort: str) -> str:
@@ -198,8 +197,12 @@ def decode_cursor(cursor: str, sort: str) -> tuple[Any, str]:
     try:
         packed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         made_for, key, request_id = msgspec.msgpack.decode(packed, type=_CURSORS[SORTS[sort].type])
-    except (ValueError, binascii.Error, msgspec.DecodeError):
+        if isinstance(key, datetime):
+            key = key.astimezone(UTC)
+    except (ValueError, OverflowError, msgspec.DecodeError):
         raise CursorError(f"{cursor!r:.100} is no cursor of the sort {sort!r}") from None
+    if "\x00" in request_id:
+        raise CursorError(f"{cursor!r:.100} is no cursor: it has a NUL")
     if made_for != sort:
         raise CursorError(f"this cursor is of the sort {made_for!r}, not of {sort!r}")
     return key, request_id
@@ -212,5 +215,7 @@ def _summary(row: Any) -> Summary:
             cells[name] = plain(cell)
         elif isinstance(cell, list):
             cells[name] = [plain(item) for item in cell]
+        elif isinstance(cell, datetime):
+            cells[name] = cell.replace(tzinfo=UTC)  # asyncpg gives the first time there is none
     cells["favourite"] = bool(cells["favourite"])
     return Summary(**cells)

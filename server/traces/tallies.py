@@ -14,9 +14,10 @@ from typing import Any
 
 from server.traces.database import Database
 from server.traces.queries import queries
-from server.traces.rows import escaped, token_counts
+from server.traces.rows import escaped, plain, token_counts
 from server.traces.story import NOBODY, SAMPLED, STAYED
 from server.traces.trace import Trace
+from server.traces.windows import FIRST
 
 BUCKETS = 96
 PER_OCTAVE = 4
@@ -83,8 +84,7 @@ class Tallies:
 
     def _count(self, trace: Trace) -> None:
         request = trace.request
-        hour = request.created_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        key = (hour, escaped(request.caller))
+        key = (_hour(request.created_at), escaped(request.caller))
         tally = self._requests[*key, escaped(request.model), request.status]
         _, _, sampled, forced, erased = token_counts(trace)
         tally.requests += 1
@@ -179,7 +179,7 @@ class Statistics:
         self, since: datetime, until: datetime, caller: str | None = None
     ) -> list[ModStatistics]:
         """By mod, in the order of their names."""
-        rows = await self._database.fetch("mod_statistics", _hour(since), _hour(until), caller)
+        rows = await self._rows("mod_statistics", since, until, caller)
         return [
             ModStatistics(**{**row, "durations": _percentiles(row["durations"], 1 / 1000)})
             for row in rows
@@ -189,7 +189,7 @@ class Statistics:
         self, since: datetime, until: datetime, caller: str | None = None
     ) -> list[ActionStatistics]:
         """By mod and kind of action."""
-        rows = await self._database.fetch("action_statistics", _hour(since), _hour(until), caller)
+        rows = await self._rows("action_statistics", since, until, caller)
         return [ActionStatistics(**row) for row in rows]
 
     async def requests(
@@ -202,11 +202,20 @@ class Statistics:
         span: timedelta = timedelta(hours=1),
     ) -> list[RequestStatistics]:
         """Over time: an item for each span, a whole number of hours, that has any request."""
-        rows = await self._database.fetch(
-            "request_statistics", _hour(since), _hour(until), caller, span, model
-        )
+        rows = await self._rows("request_statistics", since, until, caller, span, model)
         return [
             RequestStatistics(**{**row, "latencies": _percentiles(row["latencies"], 1 / 1000)})
+            for row in rows
+        ]
+
+    async def _rows(
+        self, query: str, since: datetime, until: datetime, *values: Any
+    ) -> list[dict[str, Any]]:
+        """Names as they were before Postgres."""
+        given = [escaped(value) if isinstance(value, str) else value for value in values]
+        rows = await self._database.fetch(query, _hour(since), _hour(until), *given)
+        return [
+            {name: plain(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
             for row in rows
         ]
 
@@ -217,4 +226,7 @@ def _percentiles(histogram: Sequence[int], unit: float) -> dict[int, float | Non
 
 
 def _hour(time: datetime) -> datetime:
-    return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    """Rounded down. The first of all counts as the second: asyncpg writes it as -infinity, and
+    from that Postgres counts no spans."""
+    hour = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return max(hour, FIRST + timedelta(hours=1))

@@ -46,7 +46,7 @@ def filled(address: str) -> str:
     return address.replace("{", "x").replace("}", "y")
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", [*ADDRESSES, "/requests/a%2Fb", "/compare/a%2Fb/c%2Fd"])
 async def test_every_address_of_the_page_is_answered_with_it(tokenizer: Any, address: str) -> None:
     async with client(app_with(tokenizer)) as page:
         reply = await page.get(filled(address))

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from server.api.pieces import TokenPieces
 from server.mods.caller import LOCAL
+from server.traces import export
 from server.traces.archive import Archive
 from server.traces.database import fixed
 from server.traces.errors import AwayError
@@ -234,6 +235,43 @@ async def test_an_export_has_every_trace_that_fits(
     assert table.column("probabilities").to_pylist()[2] == story.probabilities
 
 
+@pytest.mark.parametrize(("bound", "most"), [("PAGE", 1), ("MAX_TOKENS", 2), ("PAGE", 3)])
+async def test_a_table_is_written_by_groups_of_rows(
+    client: httpx.AsyncClient, stored: Store, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    monkeypatch.setattr(export, bound, most)
+    reply = await client.get("/logs/export?format=parquet")
+    assert int(reply.headers["content-length"]) == len(reply.content)
+    file = pq.ParquetFile(io.BytesIO(reply.content))
+    assert file.num_row_groups == (2 if most == 3 else 4)
+    assert file.read().column("request_id").to_pylist() == ["four", "three", "two", "one"]
+    nothing = await client.get("/logs/export?format=parquet&model=none")
+    assert pq.read_table(io.BytesIO(nothing.content)).num_rows == 0
+
+
+@pytest.mark.parametrize(("format", "page"), [("json", 0), ("parquet", 0), ("parquet", 1)])
+async def test_an_export_without_postgres_is_a_503(
+    client: httpx.AsyncClient,
+    stored: Store,
+    kept: Traces,
+    monkeypatch: pytest.MonkeyPatch,
+    format: str,
+    page: int,
+) -> None:
+    search = (await kept.archive.shelves()).search
+    found, asked = search.page, iter(range(9))
+
+    async def going(*values: Any, **more: Any) -> Any:
+        if next(asked) == page:
+            raise AwayError("it went away")
+        return await found(*values, **more)
+
+    monkeypatch.setattr(search, "page", going)
+    monkeypatch.setattr(export, "PAGE", 2)
+    error = await refused(await client.get(f"/logs/export?format={format}"), 503)
+    assert error["message"] == "it went away"
+
+
 async def test_a_record_from_outside_is_durable_when_it_is_acknowledged(
     client: httpx.AsyncClient, kept: Traces
 ) -> None:
@@ -303,6 +341,44 @@ async def test_two_traces_are_aligned_token_by_token(
     assert (told["same"], len(told["tokens_a"]), len(told["tokens_b"])) == (3, 3, 9)
     assert [block["kind"] for block in told["blocks"]] == ["equal", "insert"]
     await refused(await client.get("/logs/one/diff/nothing"), 404)
+
+
+class Endless:
+    """A replayer that comes to no end by itself."""
+
+    def __init__(self) -> None:
+        self.begun, self.ended = asyncio.Event(), asyncio.Event()
+
+    async def run(self, *_: Any, **__: Any) -> None:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+
+async def test_a_replay_ends_when_nobody_waits_for_it(
+    client: httpx.AsyncClient, stored: Store
+) -> None:
+    app = client._transport.app  # type: ignore[attr-defined]
+    replayer = app.state.concordance_replayer = Endless()
+    messages: asyncio.Queue[Any] = asyncio.Queue()
+    messages.put_nowait({"type": "http.request", "body": b"{}", "more_body": False})
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    path = "/logs/one/replay"
+    head = {"path": path, "raw_path": path.encode(), "query_string": b""}
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", **head, "headers": headers}
+    serving = asyncio.create_task(app(scope, messages.get, send))
+    await asyncio.wait_for(replayer.begun.wait(), 50)
+    messages.put_nowait({"type": "http.disconnect"})
+    await asyncio.wait_for(replayer.ended.wait(), 50)
+    await asyncio.wait_for(serving, 50)
+    assert sent[0]["status"] == 499
 
 
 async def test_the_stream_tells_what_goes_on(kept: Traces) -> None:
