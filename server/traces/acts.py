@@ -54,9 +54,10 @@ def actions_of(
 ) -> list[Action]:
     """Every answer other than noop, overridden ones too, and what was cut behind an end.
 
-    calls: of each entry of the record. prompt: before a mod changed it.
+    calls: of each entry of the record. prompt: before a mod changed it. What was there before is
+    told once, by the first that took it: however many say so, a trace stays as small.
     """
-    removed = _removed(trace)
+    removed, asked = _removed(trace), list(prompt)
     actions = []
     for number, acted in _entries(record, "actions", _Acted):
         call = _call(trace, calls, number)
@@ -72,9 +73,9 @@ def actions_of(
             overridden=acted.overridden,
         )
         if call is not None and acted.action in _TAKING and not acted.overridden:
-            action.before = removed[trace.calls.events[call]]
+            action.before = removed.pop(trace.calls.events[call], [])
         if acted.action == "adjust_prefill" and not acted.overridden:
-            action.before = list(prompt)
+            action.before, asked = asked, []
         if acted.action == "temperature":
             action.details = {"temperature": acted.temperature}
         actions.append(action)

@@ -24,6 +24,10 @@ VERSION = 1
 """Raised when a record can no longer be read by what came before it."""
 
 MAX_COUNT = 2**31 - 1
+MAX_CANDIDATES = 2**15 - 1
+"""Likeliest tokens of one draw."""
+MAX_NOTED = 100_000
+"""Log lines, and actions, of one record."""
 
 Id = Annotated[str, Meta(min_length=1, max_length=200)]
 Name = Annotated[str, Meta(max_length=256)]
@@ -149,7 +153,7 @@ class Event(Struct, omit_defaults=True, gc=False):
     created_at: Time | None = None
     prompt_length: Count | None = None
     max_steps: Count | None = None
-    top_tokens: list[Candidate] = []
+    top_tokens: Annotated[list[Candidate], Meta(max_length=MAX_CANDIDATES)] = []
     entropy: float | None = None
     sampled_token: Token | None = None
     probability: float | None = None
@@ -166,7 +170,7 @@ class ModCall(Struct, omit_defaults=True, gc=False):
     """One handler, called with one event. Milliseconds are kept to the microsecond."""
 
     event_sequence_order: Count
-    mod_name: Name
+    mod_name: Annotated[Name, Meta(min_length=1)]
     execution_time_ms: Annotated[float, Meta(ge=0, le=2e6)] | None = None
     exception_occurred: bool = False
     exception_type: Name = ""
@@ -210,8 +214,8 @@ class Record(Struct, omit_defaults=True, kw_only=True):
     version: Count = field(default_factory=lambda: VERSION)
     events: list[Event] = []
     mod_calls: list[ModCall] = []
-    mod_logs: list[ModLog] = []
-    actions: list[Action] = []
+    mod_logs: Annotated[list[ModLog], Meta(max_length=MAX_NOTED)] = []
+    actions: Annotated[list[Action], Meta(max_length=MAX_NOTED)] = []
 
     def to_json(self) -> bytes:
         """The body that `POST /v1/ingest` takes."""

@@ -127,12 +127,15 @@ class _Gathering:
         self.story = Story()
         self._start = request.created_at
         self._mods = {mod.name: n for n, mod in reversed(list(enumerate(request.mods)))}
+        self._in: list[int] = []
+        """Entries of the tokens that have not left, the newest last."""
         self._pending = False
         """Whether the newest entry was drawn and is not in yet."""
         self._forward: Event | None = None
 
     def take(self, number: int, event: Event) -> None:
         time = self._since_start(event.created_at)
+        entered = len(self.story)
         if event.event_type == "ForwardPass":
             rounds = min(event.step + 1, MAX_COUNT)
             self.story.forward_passes = max(self.story.forward_passes, rounds)
@@ -141,11 +144,19 @@ class _Gathering:
             self._draw(event, time)
         elif event.event_type == "Added":
             self._add(event, time)
+        self._in.extend(range(entered, len(self.story)))
         if event.removed_tokens:
-            self.story.erase(len(event.removed_tokens), number)
+            self._erase(len(event.removed_tokens), number)
             self._pending = False
+        entered = len(self.story)
         mod = self._mods.get(event.output_mod_name, NOBODY)
         self.story.replaced(event.output_tokens, mod, event.step, time)
+        self._in.extend(range(entered, len(self.story)))
+
+    def _erase(self, count: int, number: int) -> None:
+        """As `Story.erase`, without a look at what left before: records may take back often."""
+        for _ in range(min(count, len(self._in))):
+            self.story.erased[self._in.pop()] = number
 
     def _draw(self, event: Event, time: int | None) -> None:
         assert event.sampled_token is not None

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from server.traces.errors import RefusedError
 from server.traces.record import Action, Event, ModLog, Request
 from server.traces.story import FORCED, FORCED_MORE, OUTPUT, SAMPLED, Story
 from server.traces.trace import Calls, Failure, Trace
@@ -37,7 +38,7 @@ MOD_FAILURES = (
 
 
 def trace_row(trace: Trace) -> tuple[Any, ...]:
-    """The values of `TRACES`."""
+    """The values of `TRACES`. Raises `RefusedError` where something is nested too deeply."""
     request, story, calls = trace.request, trace.story, trace.calls
     final = request.final_token_ids
     return (
@@ -213,4 +214,8 @@ def _log(row: Any) -> ModLog:
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    """Raises `RefusedError` for what was nested just less deeply than a spool can be read."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        raise RefusedError("the trace is nested too deeply") from None

@@ -106,6 +106,8 @@ class Trace(Struct, omit_defaults=True, kw_only=True):
             trace = _msgpack.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RecordError("", f"these bytes are no trace: {error}") from None
+        except RecursionError:
+            raise RecordError("", "the trace is nested too deeply") from None
         if trace.version != VERSION:
             raise RecordError("version", f"expected {VERSION}, got {trace.version}")
         return trace

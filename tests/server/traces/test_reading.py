@@ -19,7 +19,10 @@ def body(**parts: Any) -> bytes:
 
 FORWARD = {"event_type": "ForwardPass", "step": 0}
 SAMPLED = {"event_type": "Sampled", "step": 0, "sampled_token": 5}
+ADDED = {"event_type": "Added", "step": 0}
 CALL = {"event_sequence_order": 0, "mod_name": "m"}
+FAT = "\U00020000" * 200
+"""A name of 800 bytes."""
 TOMORROW = (datetime.now(UTC) + timedelta(days=2)).isoformat()
 
 
@@ -41,14 +44,40 @@ TOMORROW = (datetime.now(UTC) + timedelta(days=2)).isoformat()
         (body(request={"created_at": TOMORROW}), "request.created_at"),
         (body(request={"completed_at": "2025-03-01T11:00:00Z"}), "request.completed_at"),
         (body(request={"first_token_at": "2025-03-01T11:00:00Z"}), "request.first_token_at"),
+        (body(request={"created_at": "1969-12-31T23:59:59Z"}), "request.created_at"),
+        (body(request={"created_at": "0001-01-01T00:00:00+14:00"}), "request.created_at"),
+        (body(request={"completed_at": TOMORROW}), "request.completed_at"),
+        (body(request={"completed_at": "9999-12-31T23:59:59-01:00"}), "request.completed_at"),
+        (body(request={"first_token_at": "0001-01-01T00:00:00+14:00"}), "request.first_token_at"),
         (body(request={"final_token_ids": [1, -1]}), "request.final_token_ids[1]"),
         (body(request={"final_token_ids": [2**31]}), "request.final_token_ids[0]"),
         (body(request={"usage": {"forced": "3"}}), "request.usage.forced"),
+        (body(request={"usage": {"sampled": 2**31 - 1, "forced": 1}}), "request.usage"),
         (body(request={"tags": [""]}), "request.tags[0]"),
+        (body(request={"tags": [f"{n}" for n in range(1001)]}), "request.tags"),
+        (body(request={"mods": [{"name": f"{n}"} for n in range(1001)]}), "request.mods"),
+        (body(request={"mods": [{"name": "m"}, {"name": FAT}]}), "request.mods[1].name"),
+        (body(request={"caller": FAT}), "request.caller"),
+        (body(request={"sampling": {"a": json.loads("[" * 100 + "]" * 100)}}), "request.sampling"),
+        (body(actions=[{"action_type": "x"}, {"action_type": FAT}]), "actions[1].action_type"),
+        (body(actions=[{"action_type": "x"}] * 100_001), "actions"),
+        (body(actions=[{"action_type": "x", "details": {"a": json.loads("[" * 100 + "]" * 100)}}]),
+            "actions[0].details"),
+        (body(mod_logs=[{"log_message": "x"}] * 100_001), "mod_logs"),
         (body(events=[FORWARD, {"step": 1}]), "events[1].event_type"),
         (body(events=[{"event_type": "Sampeld", "step": 1}]), "events[0].event_type"),
+        (body(events=[{"event_type": "required field", "step": 1}]), "events[0].event_type"),
+        (body(events=[{"event_type": " - at `$.x`", "step": 1}]), "events[0].event_type"),
+        (body(events=[FORWARD, {**ADDED, "created_at": "9999-12-31T23:59:59-01:00"}]), (
+            "events[1].created_at"
+        )),
+        (body(events=[{**FORWARD, "top_tokens": [{"token": 1, "probability": 0.0}] * 2**15}]), (
+            "events[0].top_tokens"
+        )),
+        (body(events=[FORWARD, {**ADDED, "added_tokens": [1] * 1_000_001}]), "events[1]"),
         (body(events=[FORWARD, {"event_type": "Sampled", "step": 1}]), "events[1].sampled_token"),
         (body(events=[{**FORWARD, "sequence_order": 1}]), "events[0].sequence_order"),
+        (body(events=[FORWARD], mod_calls=[{**CALL, "mod_name": ""}]), "mod_calls[0].mod_name"),
         (body(mod_calls=[CALL]), "mod_calls[0].event_sequence_order"),
         (body(events=[FORWARD], mod_calls=[{**CALL, "execution_time_ms": -1}]), CALL_TIME := (
             "mod_calls[0].execution_time_ms"

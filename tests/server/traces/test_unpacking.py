@@ -113,3 +113,14 @@ def test_what_a_host_says_its_mods_did_is_taken_or_left_out(entries: list[Any]) 
     trace.logs = logs_of(trace, record, [1, 99, -5])
     trace.failures = failures_of(trace, record, [1, 99, -5])
     assert Trace.decode(trace.encode()) is not None
+
+
+def test_what_was_there_before_is_told_once_however_many_took_it() -> None:
+    trace = modded()
+    trace.story.erase(1, trace.calls.events[0])
+    record = {
+        "actions": [{"action": "backtrack"}] * 3 + [{"action": "adjust_prefill"}] * 3,
+    }
+    actions = actions_of(trace, record, [0] * 6, [7, 8])
+    assert [len(action.before) for action in actions] == [len(actions[0].before), 0, 0, 2, 0, 0]
+    assert actions[0].before
