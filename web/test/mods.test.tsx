@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ask } from "../src/api/ask.ts";
 import { errorOf } from "../src/api/errors.ts";
 import { key, setKey } from "../src/api/key.ts";
-import type { Mod } from "../src/api/mods.ts";
 import { draftOf, faultOf, uploadOf } from "../src/pages/mods/draft.ts";
+import { mod } from "./fixtures.ts";
 import { appears, click, close, find, open, says, submit, type } from "./page.ts";
 import { FakeServer, refusal } from "./server.ts";
 
@@ -39,24 +39,6 @@ afterEach(async () => {
   vi.unstubAllGlobals();
 });
 
-const mod = (name: string, more: Partial<Mod> = {}): Mod => ({
-  name,
-  description: `what ${name} does`,
-  entry: `${name}:${name}`,
-  digest: "abc",
-  events: [],
-  reach: 0,
-  logits: false,
-  confidence: false,
-  on_error: "fail",
-  deadline: null,
-  created: 0,
-  shared: false,
-  built_in: false,
-  set_aside: null,
-  files: [{ path: `${name}.py`, size: 3, source: `def ${name}(event):\n    pass\n` }],
-  ...more,
-});
 const STOCK = mod("redact", { built_in: true, shared: true });
 
 const RAN = {

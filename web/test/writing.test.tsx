@@ -5,14 +5,13 @@ import { act } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { fieldsOf, specOf } from "../src/api/constraints.ts";
 import { sums } from "../src/api/health.ts";
-import type { Mod } from "../src/api/mods.ts";
 import { forgetPieces } from "../src/api/pieces.ts";
 import { draftOf, faultOf, uploadOf } from "../src/pages/mods/draft.ts";
 import { filled } from "../src/pages/overview/spans.ts";
 import { forgetPlayground } from "../src/pages/playground/conversation.ts";
 import { BEGUN, hear, textOf } from "../src/pages/playground/reply.ts";
 import { asCurl, asPython, bodyOf, DEFAULTS } from "../src/pages/playground/settings.ts";
-import { fixture } from "./fixtures.ts";
+import { fixture, mod } from "./fixtures.ts";
 import { appears, click, close, find, open, says, submit, type } from "./page.ts";
 import { FakeServer, refusal, sse } from "./server.ts";
 
@@ -33,25 +32,6 @@ beforeEach(() => {
 afterEach(async () => {
   await close();
   vi.unstubAllGlobals();
-});
-
-const mod = (name: string, more: Partial<Mod> = {}): Mod => ({
-  name,
-  description: `what ${name} does`,
-  entry: `${name}:${name}`,
-  digest: "abc",
-  events: [],
-  reach: 0,
-  logits: false,
-  confidence: false,
-  on_error: "fail",
-  deadline: null,
-  created: 0,
-  shared: false,
-  built_in: false,
-  set_aside: null,
-  files: [{ path: `${name}.py`, size: 3, source: `# source of ${name}\n` }],
-  ...more,
 });
 
 const delta = (delta: object, more: object = {}) => ({
@@ -348,14 +328,14 @@ describe("mods", () => {
     server.on(/^\/v1\/mods\/calm$/, () => mod("calm"));
     await open("/mods/calm");
     await appears(".editor");
-    expect(editor().state.doc.toString()).toBe("# source of calm\n");
+    expect(editor().state.doc.toString()).toBe("def calm(event):\n    pass\n");
     await click('section[aria-label="Dry run"] label:nth-of-type(2) input');
     await click("button", "Run it");
     await says("Law 3 is broken (Backtrack): too far");
     await says("prints: seen");
     expect(server.asked.at(-1)?.body).toMatchObject({
       scripted: true,
-      files: { "calm.py": "# source of calm\n" },
+      files: { "calm.py": "def calm(event):\n    pass\n" },
     });
   });
 
@@ -390,7 +370,8 @@ describe("mods", () => {
       entrypoint: "a:two",
     });
     expect(uploadOf(draftOf(mod("one"), true))).toEqual({
-      files: { "one.py": "# source of one\n" },
+      entrypoint: "one:one",
+      files: { "one.py": "def one(event):\n    pass\n" },
     });
   });
 });
