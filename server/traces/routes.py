@@ -165,6 +165,8 @@ def _whole(trace: Trace, view: str, about: dict[str, Any]) -> Response:
             "mod_logs": trace.logs,
             "actions": trace.actions,
         }
+        if trace.events is not None:
+            parts["events"] = trace.events
     else:
         record = trace.record()
         parts = {name: getattr(record, name) for name in record.__struct_fields__}

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RecordEvent, Trace } from "../src/api/logs.ts";
 import { forgetPieces, piecesOf } from "../src/api/pieces.ts";
 import { cellsOf, presence } from "../src/trace/cells.ts";
-import { followsFromStory, tellingOf } from "../src/trace/gathering.ts";
+import { tellingOf } from "../src/trace/gathering.ts";
 import { timelineOf } from "../src/trace/timeline.ts";
 import { fixture } from "./fixtures.ts";
 import { click, close, find, open, press, says, submit, type } from "./page.ts";
@@ -56,9 +56,9 @@ const ITS_EVENTS: RecordEvent[] = [
   { event_type: "Added", step: 3, added_tokens: [14], removed_tokens: [13, 14] },
 ];
 
-/** A story, and with `view=record` its events. */
-const serve = (trace: Trace, events: RecordEvent[] = []) =>
-  server.on(/^\/logs\/x$/, (url) => (url.searchParams.has("view") ? trace : { ...trace, events }));
+/** A story, with the events that do not follow from it. */
+const serve = (trace: Trace, events?: RecordEvent[]) =>
+  server.on(/^\/logs\/x$/, () => ({ ...trace, ...(events ? { events } : {}) }));
 
 const marked = () => document.querySelector(".strip [aria-current]")?.textContent;
 const card = () => find(".card").textContent;
@@ -128,17 +128,6 @@ describe("a trace from outside", () => {
       );
       expect(tellingOf(reply.story, own)).toEqual(tellingOf(reply.story));
     }
-  });
-
-  it("is known by what its story cannot tell", () => {
-    expect(followsFromStory(reply)).toBe(true);
-    expect(followsFromStory(fixture("nothing").reply)).toBe(true);
-    expect(followsFromStory(TAKEN_BACK)).toBe(false);
-    expect(followsFromStory(outside({ story: { forward_passes: 2_000_000_001 } }))).toBe(false);
-    const nobody = { ...reply, actions: [] };
-    expect(followsFromStory(nobody), "tokens that left at nobody's answer").toBe(false);
-    const shifted = { ...reply.calls, events: reply.calls.events?.map((event) => event - 1) };
-    expect(followsFromStory({ ...reply, calls: shifted })).toBe(false);
   });
 
   it("that has only its output shows that", async () => {

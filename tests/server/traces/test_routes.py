@@ -29,6 +29,7 @@ from server.traces.record import now
 from server.traces.service import Traces
 from server.traces.spool import Spool
 from server.traces.store import Store
+from server.traces.trace import Trace
 from server.traces.watching import Observer
 from tests.server.traces.making import made, modded
 
@@ -167,6 +168,17 @@ async def test_a_trace_is_opened_whole_or_as_its_story(
     assert (whole["tags"], whole["favourite"], whole["notes"]) == ([], False, [])
     story = (await client.get("/logs/two?view=story")).json()
     assert story["story"]["tokens"] == trace.story.tokens
+    assert "events" not in story
+
+
+async def test_events_that_do_not_follow_from_a_story_come_with_it(
+    client: httpx.AsyncClient, stored: Store
+) -> None:
+    events = [{"event_type": "ForwardPass", "step": 2_000_000_000}]
+    odd = Trace.from_json(json.dumps({"request": {"request_id": "odd"}, "events": events}))
+    await stored.write([odd])
+    told = (await client.get("/logs/odd?view=story")).json()
+    assert [event["step"] for event in told["events"]] == [2_000_000_000]
 
 
 async def test_tags_favourites_and_notes_are_added_and_taken_away(

@@ -212,8 +212,7 @@ export const listLogs = (
 export const openLog = (id: string, signal?: AbortSignal) =>
   ask<Trace>(`${at(id)}?view=story`, { signal });
 
-export const rawLog = (id: string, signal?: AbortSignal) =>
-  ask<{ events: RecordEvent[] }>(at(id), { signal });
+export const rawLog = (id: string, signal?: AbortSignal) => ask<unknown>(at(id), { signal });
 
 export const deleteLog = (id: string) => ask<unknown>(at(id), { method: "DELETE" });
 

@@ -1,40 +1,12 @@
 /** Some records from outside have events that do not follow from their story. Those are told then,
  * taken in as by `_Gathering` of `server/traces/retelling.py`. */
 
-import type { RecordEvent, Story, Trace } from "../api/logs.ts";
-import { OUTPUT, STAYED, type Telling, type Told, tell } from "./telling.ts";
+import type { RecordEvent, Story } from "../api/logs.ts";
+import { type Telling, type Told, tell } from "./telling.ts";
 
 /** events: the record's own, where they do not follow from the story. */
 export function tellingOf(story: Story, events?: readonly RecordEvent[]): Telling {
   return events ? gather(events, story) : tell(story);
-}
-
-/** Whether the events can be told from the story: it accounts for every token, and what was done
- * and what left the output is where the mods' calls say. */
-export function followsFromStory({ story, calls, actions }: Trace): boolean {
-  const size = story.tokens?.length ?? 0;
-  // A single event of step two billion must not make us tell that many.
-  if ((story.forward_passes ?? 0) > size + actions.length + 1) return false;
-  const { events } = tell(story);
-  const told = events.reduce((sum, { type, count, forced }) => {
-    return sum + (type === "Sampled" || forced ? count : 0);
-  }, 0);
-  const replaced = story.origins?.filter((origin) => origin === OUTPUT).length ?? 0;
-  const answered = new Set<number>([STAYED]);
-  for (const { mod_call_sequence: call, event_type, step } of actions) {
-    if (typeof call !== "number") continue;
-    const number = calls.events?.[call] ?? -1;
-    const event = events[number];
-    if ((event_type ?? event?.type) !== event?.type || (step ?? event?.step) !== event?.step) {
-      return false;
-    }
-    answered.add(number);
-  }
-  return (
-    told + replaced === size &&
-    (story.erased ?? []).every((number) => answered.has(number)) &&
-    (calls.events ?? []).every((number) => number < events.length)
-  );
 }
 
 function gather(events: readonly RecordEvent[], { tokens = [] }: Story): Telling {

@@ -1,14 +1,14 @@
 /** One request: the token strip in the middle, and around it what happened and why. */
 
 import { useEffect, useMemo, useState } from "react";
-import { openLog, rawLog, type Trace } from "../../api/logs.ts";
+import { openLog, type Trace } from "../../api/logs.ts";
 import { type Pieces, textsOf } from "../../api/pieces.ts";
 import { useLoad } from "../../app/load.ts";
 import { OtherModel } from "../../parts/OtherModel.tsx";
 import { Trouble } from "../../parts/Trouble.tsx";
 import { Waiting } from "../../parts/Waiting.tsx";
 import { cellsOf, idsOf } from "../../trace/cells.ts";
-import { followsFromStory, tellingOf } from "../../trace/gathering.ts";
+import { tellingOf } from "../../trace/gathering.ts";
 import { Charts } from "./Charts.tsx";
 import { Facts } from "./Facts.tsx";
 import { Head } from "./Head.tsx";
@@ -21,7 +21,7 @@ import { TokenView } from "./TokenView.tsx";
 const HOME = { href: "/requests", words: "All requests" };
 
 export default function RequestPage({ id }: { id: string }) {
-  const loaded = useLoad(id, (signal) => openWhole(id, signal));
+  const loaded = useLoad(id, (signal) => openLog(id, signal));
   useEffect(() => {
     document.title = `${id} · Concordance`;
   }, [id]);
@@ -30,13 +30,6 @@ export default function RequestPage({ id }: { id: string }) {
   }
   if (loaded.error) return <Trouble error={loaded.error} onRetry={loaded.again} home={HOME} />;
   return <Waiting slow={loaded.slow} onRetry={loaded.again} />;
-}
-
-async function openWhole(id: string, signal: AbortSignal): Promise<Trace> {
-  const trace = await openLog(id, signal);
-  if (followsFromStory(trace)) return trace;
-  const { events } = await rawLog(id, signal);
-  return { ...trace, events };
 }
 
 interface Props {
