@@ -151,11 +151,18 @@ class Constraining:
             return None
         allowed[[self._spec.sentinel, *self.barred]] = False
         left = set(np.flatnonzero(allowed).tolist())
-        if self._spans.of_request and self._spans.satisfied() and left <= set(self._spec.eos):
-            return position
+        whole = self._spans.of_request and self._spans.satisfied() and left <= set(self._spec.eos)
         if not left:
-            return self._out_of_dead_end(position)
-        self._count_empty_draw(position)
+            return position if whole else self._out_of_dead_end(position)
+        draws = self._empty_draws_at(position)
+        if whole:
+            # Where only the decision was late, the end is still drawn: it is a token of the output.
+            return None if self._seats and draws == 1 else position
+        if draws >= MAX_EMPTY_DRAWS or not self._seats:
+            raise BrokenConstraintError(
+                f"at output token {position} everything that the constraint allows is forbidden by"
+                " the request's other parameters"
+            )
         return None
 
     def _out_of_dead_end(self, position: int) -> int:
@@ -169,13 +176,9 @@ class Constraining:
         self._dead_ends.bar(position - 1, tokens[-1], self._spans.dead_end())
         return position - 1
 
-    def _count_empty_draw(self, position: int) -> None:
-        """A decision may be late. If nothing is drawn again and again, that is not the cause."""
+    def _empty_draws_at(self, position: int) -> int:
+        """How many there were, with this one. A decision may be late; if nothing is drawn again and
+        again, that is not the cause."""
         at, count = self._empty_draws
-        count = count + 1 if at == position else 1
-        self._empty_draws = (position, count)
-        if count >= MAX_EMPTY_DRAWS or not self._seats:
-            raise BrokenConstraintError(
-                f"at output token {position} everything that the constraint allows is forbidden by"
-                " the request's other parameters"
-            )
+        self._empty_draws = position, count + 1 if at == position else 1
+        return self._empty_draws[1]

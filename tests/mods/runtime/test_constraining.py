@@ -323,3 +323,29 @@ def test_nobody_to_ask_means_nobody_is_asked(matchers: RegexMatchers) -> None:
     assert isinstance(end, Finish)
     assert end.keep == 4
     assert end.usage.sampled == 4
+
+
+def test_an_end_is_drawn_though_its_decision_was_late(matchers: RegexMatchers) -> None:
+    a = TOKENIZER.encode("a", add_special_tokens=False)[-1]
+    noop = a_mod(lambda *_: None)
+
+    def begun(*mods: LoadedMod) -> tuple[Machine, Next]:
+        machine = Machine(spec(constraint=Regex("a")), mods, TOKENIZER, matchers=matchers)
+        first = machine.open()
+        assert isinstance(first, Resume)
+        step = machine.tail(first.segment, 1, a)
+        return machine, machine.tail(2, 2, SENTINEL) if isinstance(step, Resume) else step
+
+    machine, late = begun(noop)
+    assert isinstance(late, Resume)
+    end = machine.tail(late.segment, 2, EOS)
+    assert isinstance(end, Finish)
+    assert (end.reason, end.keep, end.usage.sampled) == ("stop", 2, 2)
+    # Nothing again is no lateness: the end itself is forbidden, as by `min_tokens`.
+    machine, late = begun(noop)
+    assert isinstance(late, Resume)
+    end = machine.tail(late.segment, 2, SENTINEL)
+    assert isinstance(end, Finish)
+    assert (end.reason, end.keep) == ("stop", 1)
+    # Without mods no decision can be late.
+    assert isinstance(begun()[1], Finish)
