@@ -3,53 +3,28 @@
 import { act } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Summary } from "../src/api/logs.ts";
-import { forgetPieces } from "../src/api/pieces.ts";
 import { asked } from "../src/pages/requests/filters.ts";
-import { click, close, find, open, says, type } from "./page.ts";
-import { FakeServer, refusal } from "./server.ts";
+import { summary } from "./fixtures.ts";
+import { click, find, open, says, setUp, tearDown, type } from "./page.ts";
+import { type FakeServer, refusal } from "./server.ts";
 
 vi.setConfig({ testTimeout: 30_000 });
 
 let server: FakeServer;
 
 beforeEach(() => {
-  vi.stubGlobal("scrollTo", () => undefined);
-  forgetPieces();
-  server = new FakeServer();
+  server = setUp();
 });
-afterEach(async () => {
-  await close();
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
+afterEach(tearDown);
 
 const MIDDAY = Date.parse("2026-03-01T12:00:00Z");
 
-const row = (request_id: string, second: number): Summary => ({
-  request_id,
-  created_at: new Date(MIDDAY + second * 1000).toISOString(),
-  completed_at: null,
-  latency: 0.5,
-  time_to_first_token: 0.1,
-  model: "demo",
-  endpoint: "/v1/chat/completions",
-  caller: "local",
-  status: "done",
-  finish_reason: "stop",
-  level: "tokens",
-  parent_id: "",
-  mods: [],
-  actions: [],
-  tags: [],
-  favourite: false,
-  prompt_tokens: 3,
-  output_tokens: 5,
-  sampled_tokens: 5,
-  forced_tokens: 0,
-  erased_tokens: 0,
-  prompt: `asked:${request_id}.`,
-  output: "answer",
-});
+const row = (request_id: string, second: number): Summary =>
+  summary(request_id, {
+    created_at: new Date(MIDDAY + second * 1000).toISOString(),
+    prompt: `asked:${request_id}.`,
+    output: "answer",
+  });
 
 const rowsFrom = (name: string, count: number, second: number) =>
   Array.from({ length: count }, (_, n) => row(`${name}${n}`, second + n));

@@ -9,8 +9,8 @@ import { errorOf } from "../src/api/errors.ts";
 import { key, setKey } from "../src/api/key.ts";
 import { draftOf, faultOf, uploadOf } from "../src/pages/mods/draft.ts";
 import { mod } from "./fixtures.ts";
-import { appears, click, close, find, open, says, submit, type } from "./page.ts";
-import { FakeServer, refusal } from "./server.ts";
+import { appears, click, find, open, says, setUp, submit, tearDown, type } from "./page.ts";
+import { type FakeServer, refusal } from "./server.ts";
 
 let server: FakeServer;
 /** What the person answers when the browser asks, and what they were asked. */
@@ -18,26 +18,20 @@ let sure = false;
 let questions: string[] = [];
 
 beforeEach(() => {
-  vi.stubGlobal("scrollTo", () => undefined);
   vi.stubGlobal("confirm", (words: string) => {
     questions.push(words);
     return sure;
   });
-  Range.prototype.getClientRects ??= () => [] as unknown as DOMRectList;
   sure = false;
   questions = [];
-  server = new FakeServer();
+  server = setUp();
   server.on(/^\/v1\/mods$/, (_, init) =>
     init.method === "POST" ? { ...mod("calm"), replaced: true } : { data: [mod("calm"), STOCK] },
   );
   server.on(/^\/v1\/mods\/calm$/, () => mod("calm"));
   server.on(/^\/v1\/mods\/redact$/, () => STOCK);
 });
-afterEach(async () => {
-  await close();
-  setKey("", false);
-  vi.unstubAllGlobals();
-});
+afterEach(tearDown);
 
 const STOCK = mod("redact", { built_in: true, shared: true });
 

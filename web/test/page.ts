@@ -2,7 +2,12 @@
 
 import { act, createElement } from "react";
 import { createRoot, type Root } from "react-dom/client";
+import { vi } from "vitest";
+import { setKey } from "../src/api/key.ts";
+import { forgetPieces } from "../src/api/pieces.ts";
 import { App } from "../src/app/App.tsx";
+import { forgetPlayground } from "../src/pages/playground/conversation.ts";
+import { FakeServer } from "./server.ts";
 
 declare global {
   var IS_REACT_ACT_ENVIRONMENT: boolean;
@@ -10,6 +15,24 @@ declare global {
 globalThis.IS_REACT_ACT_ENVIRONMENT = true;
 
 let root: Root | null = null;
+
+/** A tab that was just opened, and the server it talks to. For `beforeEach`. */
+export function setUp(): FakeServer {
+  vi.stubGlobal("scrollTo", () => undefined);
+  // No layout here: CodeMirror measures, and finds nothing.
+  Range.prototype.getClientRects ??= () => [] as unknown as DOMRectList;
+  forgetPieces();
+  forgetPlayground();
+  return new FakeServer();
+}
+
+/** Leaves nothing of it. For `afterEach`. */
+export async function tearDown(): Promise<void> {
+  await close();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  setKey("", false);
+}
 
 export async function open(address: string): Promise<void> {
   await close();

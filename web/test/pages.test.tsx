@@ -1,56 +1,21 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { setKey } from "../src/api/key.ts";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Summary } from "../src/api/logs.ts";
-import { forgetPieces } from "../src/api/pieces.ts";
-import { fixture } from "./fixtures.ts";
-import { click, close, find, open, press, says, submit, type } from "./page.ts";
-import { FakeServer, refusal, sse } from "./server.ts";
+import { fixture, summary } from "./fixtures.ts";
+import { click, find, open, press, says, setUp, submit, tearDown, type } from "./page.ts";
+import { type FakeServer, refusal, sse } from "./server.ts";
 
 let server: FakeServer;
 
 beforeEach(() => {
-  vi.stubGlobal("scrollTo", () => undefined);
-  forgetPieces();
-  server = new FakeServer();
+  server = setUp();
 });
-afterEach(async () => {
-  await close();
-  vi.unstubAllGlobals();
-  setKey("", false);
-});
-
-const row = (request_id: string, more: Partial<Summary> = {}): Summary => ({
-  request_id,
-  created_at: new Date().toISOString(),
-  completed_at: null,
-  latency: 0.5,
-  time_to_first_token: 0.1,
-  model: "demo",
-  endpoint: "/v1/chat/completions",
-  caller: "local",
-  status: "done",
-  finish_reason: "stop",
-  level: "tokens",
-  parent_id: "",
-  mods: ["calm"],
-  actions: [],
-  tags: [],
-  favourite: false,
-  prompt_tokens: 3,
-  output_tokens: 5,
-  sampled_tokens: 3,
-  forced_tokens: 2,
-  erased_tokens: 1,
-  prompt: `prompt of ${request_id}`,
-  output: `<b>output of ${request_id}</b>`,
-  ...more,
-});
+afterEach(tearDown);
 
 const listed = (...rows: Summary[]) => ({ object: "list", data: rows, next: null });
 
 describe("the list", () => {
   it("shows what the server has, and nothing of it as HTML", async () => {
-    server.on(/^\/logs$/, () => listed(row("one"), row("two")));
+    server.on(/^\/logs$/, () => listed(summary("one"), summary("two")));
     await open("/");
     await says("<b>output of two</b>");
     expect(document.querySelector("b")).toBeNull();
@@ -76,10 +41,10 @@ describe("the list", () => {
   });
 
   it("takes in what ends while one looks", async () => {
-    let rows = [row("old")];
+    let rows = [summary("old")];
     server.on(/^\/logs$/, () => listed(...rows));
     server.on(/^\/logs\/stream/, () => {
-      rows = [row("new"), row("old")];
+      rows = [summary("new"), summary("old")];
       return sse([{ type: "ended", request_id: "new", status: "stop", text: "" }]);
     });
     await open("/requests");
@@ -88,7 +53,7 @@ describe("the list", () => {
   });
 
   it("offers to compare two that were chosen", async () => {
-    server.on(/^\/logs$/, () => listed(row("one"), row("two")));
+    server.on(/^\/logs$/, () => listed(summary("one"), summary("two")));
     await open("/requests");
     await says("prompt of two");
     await click('input[aria-label="Compare this one"]');
@@ -100,7 +65,7 @@ describe("the list", () => {
   });
 
   it("takes a star back where the server does not take it", async () => {
-    server.on(/^\/logs$/, () => listed(row("one")));
+    server.on(/^\/logs$/, () => listed(summary("one")));
     server.on(/favourite$/, () => refusal(503, "Postgres is away"));
     await open("/requests");
     await says("prompt of one");
@@ -116,7 +81,7 @@ describe("the list", () => {
     [() => refusal(500, "oops"), "Something went wrong in the server"],
   ])("says in words what is wrong, and goes on when asked", async (trouble, words) => {
     let fails = true;
-    server.on(/^\/logs$/, () => (fails ? trouble() : listed(row("one"))));
+    server.on(/^\/logs$/, () => (fails ? trouble() : listed(summary("one"))));
     await open("/requests");
     await says(words);
     fails = false;
@@ -127,7 +92,7 @@ describe("the list", () => {
   it("asks for a key where the server wants one, and uses it", async () => {
     server.on(/^\/logs$/, (_, init) =>
       new Headers(init.headers).get("authorization") === "Bearer good"
-        ? listed(row("one"))
+        ? listed(summary("one"))
         : refusal(401, "a valid API key is needed"),
     );
     await open("/requests");

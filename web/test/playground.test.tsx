@@ -4,30 +4,20 @@ import { act } from "react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { chat } from "../src/api/chat.ts";
 import type { ApiError } from "../src/api/errors.ts";
-import { forgetPieces } from "../src/api/pieces.ts";
 import { go } from "../src/app/location.ts";
-import { forgetPlayground } from "../src/pages/playground/conversation.ts";
 import { fixture } from "./fixtures.ts";
-import { appears, click, close, find, open, says, submit, type } from "./page.ts";
-import { FakeServer, refusal, sse } from "./server.ts";
+import { appears, click, find, open, says, setUp, submit, tearDown, type } from "./page.ts";
+import { type FakeServer, refusal, sse } from "./server.ts";
 
 let server: FakeServer;
 
 beforeEach(() => {
-  vi.stubGlobal("scrollTo", () => undefined);
-  // No layout here: CodeMirror measures, and finds nothing.
-  Range.prototype.getClientRects ??= () => [] as unknown as DOMRectList;
-  forgetPieces();
-  forgetPlayground();
-  server = new FakeServer();
+  server = setUp();
   server.on(/^\/v1\/models$/, () => ({ data: [{ id: "demo" }] }));
   server.on(/^\/v1\/mods$/, () => ({ data: [{ name: "calm", description: "" }] }));
   server.on(/^\/validate_constraints$/, () => ({ valid: true, warnings: [] }));
 });
-afterEach(async () => {
-  await close();
-  vi.unstubAllGlobals();
-});
+afterEach(tearDown);
 
 const MESSAGE = 'textarea[aria-label="Your message"]';
 const piece = (content: string, id = "x") => ({

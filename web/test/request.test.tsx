@@ -1,27 +1,22 @@
 /** One request's page: traces from outside, keys and pointer, other models, what people add. */
 
 import { act } from "react";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { RecordEvent, Trace } from "../src/api/logs.ts";
-import { forgetPieces, piecesOf } from "../src/api/pieces.ts";
+import { piecesOf } from "../src/api/pieces.ts";
 import { cellsOf, presence } from "../src/trace/cells.ts";
 import { tellingOf } from "../src/trace/gathering.ts";
 import { timelineOf } from "../src/trace/timeline.ts";
 import { fixture } from "./fixtures.ts";
-import { click, close, find, open, press, says, submit, type } from "./page.ts";
-import { FakeServer, refusal } from "./server.ts";
+import { click, find, open, press, says, setUp, submit, tearDown, type } from "./page.ts";
+import { type FakeServer, refusal } from "./server.ts";
 
 let server: FakeServer;
 
 beforeEach(() => {
-  vi.stubGlobal("scrollTo", () => undefined);
-  forgetPieces();
-  server = new FakeServer();
+  server = setUp();
 });
-afterEach(async () => {
-  await close();
-  vi.unstubAllGlobals();
-});
+afterEach(tearDown);
 
 const { reply } = fixture("eventful");
 

@@ -2,37 +2,27 @@
 
 import { EditorView } from "@codemirror/view";
 import { act } from "react";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fieldsOf, specOf } from "../src/api/constraints.ts";
 import { sums } from "../src/api/health.ts";
-import { forgetPieces } from "../src/api/pieces.ts";
 import { draftOf, faultOf, uploadOf } from "../src/pages/mods/draft.ts";
 import { filled } from "../src/pages/overview/spans.ts";
-import { forgetPlayground } from "../src/pages/playground/conversation.ts";
 import { BEGUN, hear, textOf } from "../src/pages/playground/reply.ts";
 import { asCurl, asPython, bodyOf, DEFAULTS } from "../src/pages/playground/settings.ts";
 import { fixture, mod } from "./fixtures.ts";
-import { appears, click, close, find, open, says, submit, type } from "./page.ts";
-import { FakeServer, refusal, sse } from "./server.ts";
+import { appears, click, find, open, says, setUp, submit, tearDown, type } from "./page.ts";
+import { type FakeServer, refusal, sse } from "./server.ts";
 
 let server: FakeServer;
 
 beforeEach(() => {
-  vi.stubGlobal("scrollTo", () => undefined);
-  // No layout here: CodeMirror measures, and finds nothing.
-  Range.prototype.getClientRects ??= () => [] as unknown as DOMRectList;
-  forgetPieces();
-  forgetPlayground();
-  server = new FakeServer();
+  server = setUp();
   server.on(/^\/v1\/models$/, () => ({ data: [{ id: "demo" }, { id: "other" }] }));
   server.on(/^\/v1\/mods$/, () => ({
     data: [mod("calm"), mod("stock", { built_in: true, shared: true })],
   }));
 });
-afterEach(async () => {
-  await close();
-  vi.unstubAllGlobals();
-});
+afterEach(tearDown);
 
 const delta = (delta: object, more: object = {}) => ({
   id: "eventful",

@@ -87,6 +87,20 @@ async def url(postgres: str, template: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+def looped(postgres: str, template: str) -> Iterator[tuple[asyncio.Runner, Store]]:
+    """One database and one loop for hundreds of records: hypothesis makes them outside of any."""
+    name = f"test_{next(_numbers)}"
+    with asyncio.Runner() as runner:
+        runner.run(run(postgres, f"create database {name} template {template}"))
+        database = runner.run(Database.open(address(postgres, name), connections=1))
+        try:
+            yield runner, Store(database)
+        finally:
+            runner.run(database.close())
+            runner.run(run(postgres, f"drop database {name} with (force)"))
+
+
+@pytest.fixture
 async def bare_url(postgres: str) -> AsyncIterator[str]:
     """The address of an empty database."""
     name = f"test_{next(_numbers)}"

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from server.traces.database import Database
 from server.traces.errors import RefusedError
 from server.traces.ingest_route import _trace as taken
 from server.traces.reading import MAX_DEPTH, MAX_NAME, RecordError
@@ -21,7 +20,6 @@ from server.traces.routing import TooLargeError
 from server.traces.rows import trace_row
 from server.traces.store import Store
 from server.traces.trace import Trace
-from tests.server.traces.conftest import run
 from tests.server.traces.records import patient, records
 
 
@@ -96,36 +94,30 @@ NAMELESS = ',"events":[{"event_type":"Added","step":0}],"mod_calls":[%s]'
 NAMELESS %= '{"event_sequence_order":0,"mod_name":""}'
 
 
-def test_what_is_taken_is_stored_and_all_else_is_refused(postgres: str, template: str) -> None:
-    """One database, one loop, hundreds of records: hypothesis makes them outside of any loop."""
-    with asyncio.Runner() as runner:
-        url = postgres.replace("/postgres?", "/odd_record?")
-        runner.run(run(postgres, f"create database odd_record template {template}"))
-        database = runner.run(Database.open(url, connections=1))
-        store = Store(database)
-        numbers = itertools.count()
+def test_what_is_taken_is_stored_and_all_else_is_refused(
+    looped: tuple[asyncio.Runner, Store],
+) -> None:
+    runner, store = looped
+    numbers = itertools.count()
 
-        @settings(patient, max_examples=150)
-        @example(body(',"usage":{"sampled":2147483647,"forced":1}'))
-        @example(body(',"created_at":"0001-01-01T00:00:00+14:00"'))
-        @example(body(f',"sampling":{{"a":{json.dumps(nested(900))}}}'))
-        @example(body(rest=NAMELESS))
-        @given(bodies())
-        def check(sent: bytes) -> None:
-            try:
-                trace = taken(sent)
-            except (RecordError, TooLargeError):
-                return
-            trace.request.request_id = f"{next(numbers)} {trace.request.request_id[:100]}"
-            spooled = Trace.decode(trace.encode())
-            assert runner.run(store.write([spooled])) == 1
-            stored = runner.run(store.read(trace.request.request_id))
-            assert stored.trace.encode() == spooled.encode()
-
+    @settings(patient, max_examples=150)
+    @example(body(',"usage":{"sampled":2147483647,"forced":1}'))
+    @example(body(',"created_at":"0001-01-01T00:00:00+14:00"'))
+    @example(body(f',"sampling":{{"a":{json.dumps(nested(900))}}}'))
+    @example(body(rest=NAMELESS))
+    @given(bodies())
+    def check(sent: bytes) -> None:
         try:
-            check()
-        finally:
-            runner.run(database.close())
+            trace = taken(sent)
+        except (RecordError, TooLargeError):
+            return
+        trace.request.request_id = f"{next(numbers)} {trace.request.request_id[:100]}"
+        spooled = Trace.decode(trace.encode())
+        assert runner.run(store.write([spooled])) == 1
+        stored = runner.run(store.read(trace.request.request_id))
+        assert stored.trace.encode() == spooled.encode()
+
+    check()
 
 
 async def test_the_longest_names_fit_into_every_index(store: Store) -> None:

@@ -38,28 +38,22 @@ async def test_a_trace_comes_back_byte_for_byte(store: Store, trace: Trace) -> N
     assert stored.trace.record().to_json() == Trace.decode(data).record().to_json()
 
 
-def test_any_record_comes_back_byte_for_byte(postgres: str, template: str) -> None:
-    """One database, one loop, hundreds of records: hypothesis makes them outside of any loop."""
-    with asyncio.Runner() as runner:
-        url = postgres.replace("/postgres?", "/any_record?")
-        runner.run(run(postgres, f"create database any_record template {template}"))
-        database = runner.run(Database.open(url, connections=1))
-        store = Store(database)
-        numbers = itertools.count()
+def test_any_record_comes_back_byte_for_byte(looped: tuple[asyncio.Runner, Store]) -> None:
+    runner, store = looped
+    numbers = itertools.count()
 
-        @settings(patient, max_examples=25)
-        @given(st.lists(records(), min_size=1, max_size=4))
-        def check(written: list[Record]) -> None:
-            for record in written:
-                record.request.request_id = f"{next(numbers)} {record.request.request_id[32:]}"
-            bodies = {record.request.request_id: record.to_json() for record in written}
-            runner.run(store.write([Trace.of(record) for record in written]))
-            for request_id, body in bodies.items():
-                stored = runner.run(store.read(request_id))
-                assert stored.trace.record().to_json() == body
+    @settings(patient, max_examples=25)
+    @given(st.lists(records(), min_size=1, max_size=4))
+    def check(written: list[Record]) -> None:
+        for record in written:
+            record.request.request_id = f"{next(numbers)} {record.request.request_id[32:]}"
+        bodies = {record.request.request_id: record.to_json() for record in written}
+        runner.run(store.write([Trace.of(record) for record in written]))
+        for request_id, body in bodies.items():
+            stored = runner.run(store.read(request_id))
+            assert stored.trace.record().to_json() == body
 
-        check()
-        runner.run(database.close())
+    check()
 
 
 @patient

@@ -5,7 +5,7 @@ import { events } from "./events.ts";
 
 export type LiveMessage =
   | { type: "begun"; request_id: string; model: string; endpoint: string }
-  | { type: "tokens"; request_id: string; at: number; tokens: number[]; text: string }
+  | { type: "tokens"; request_id: string; at: number; tokens: number[]; pieces: string[] }
   | { type: "ended"; request_id: string; status: string; text: string }
   | { type: "missed"; count: number };
 
