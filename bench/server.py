@@ -133,7 +133,7 @@ class Servers:
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 env={**_environment(home), **dict(program.settings)},
-                start_new_session=True,
+                process_group=0,
             )
         return Server(program, f"http://127.0.0.1:{port}", process.pid, log), process
 

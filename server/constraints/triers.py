@@ -313,5 +313,5 @@ def _launch(control: socket.socket, source: Path, options: Options) -> subproces
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=[control.fileno()],
-        start_new_session=True,
+        process_group=0,
     )

@@ -35,7 +35,7 @@ def live() -> Iterator[Live]:
 
     Traces are stored, for the page.
     """
-    # A host may go without a core for seconds on a busy machine: that is no mod's fault.
+    # A handler's waits count by the clock, and a busy machine is slow to bring them to an end.
     # All tests together are one user, with more mods than one user has.
     settings = {
         "CONCORDANCE_HARD_DEADLINE_S": "6",

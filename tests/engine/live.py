@@ -116,7 +116,7 @@ def serving(home: Path, *options: str, **environment: str) -> Iterator[Live]:
             stdout=sink,
             stderr=subprocess.STDOUT,
             env={**os.environ, **_own(home), **environment},
-            start_new_session=True,
+            process_group=0,
         )
     live = Live(f"http://127.0.0.1:{port}", process, log)
     try:

@@ -28,13 +28,15 @@ class Neighbour(threading.Thread):
         self.live, self.model = live, model
         self.times: list[float] = []
         self.tokens: list[int] = []
+        self.refused = ""
         self.enough = threading.Event()
 
     def run(self) -> None:
-        while not self.enough.is_set():
+        while not self.enough.is_set() and not self.refused:
             self._listen()
 
     def _listen(self) -> None:
+        """One stream to its end, or to the first line that is an error."""
         body = {
             "model": self.model, "prompt": "One, two,", "max_tokens": 1500, "temperature": 0,
             "ignore_eos": True, "stream": True, "return_token_ids": True,
@@ -42,18 +44,21 @@ class Neighbour(threading.Thread):
         url = f"{self.live.url}/v1/completions"
         with httpx.stream("POST", url, json=body, timeout=120) as answer:
             for line in answer.iter_lines():
+                if '"error"' in line:
+                    self.refused = line
+                if self.enough.is_set() or self.refused:
+                    return
                 if line.startswith("data: {"):
                     self.times.append(time.monotonic())
                     self.tokens.extend(json.loads(line[6:])["choices"][0].get("token_ids") or ())
-                if self.enough.is_set():
-                    return
 
     def wait_for(self, more: int) -> None:
         """Wait until this many more tokens have come: the stream goes on."""
         wanted = len(self.tokens) + more
         limit = time.monotonic() + 60
-        while len(self.tokens) < wanted and time.monotonic() < limit:
+        while len(self.tokens) < wanted and not self.refused and time.monotonic() < limit:
             time.sleep(0.02)
+        assert not self.refused, f"the neighbour paid for it: {self.refused}"
         assert len(self.tokens) >= wanted, "the neighbour's stream has stopped"
 
     def longest_gap(self) -> float:

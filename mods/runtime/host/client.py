@@ -37,7 +37,7 @@ from mods.runtime.host.protocol import (
     Reply,
     Tail,
 )
-from mods.runtime.host.usage import Queueing
+from mods.runtime.host.usage import OwnTime
 from mods.runtime.package import Package
 from mods.runtime.rehearsal import Rehearsal, Scene
 from mods.runtime.waiting import MAX_DEADLINE
@@ -48,11 +48,12 @@ LOAD_SECONDS = 10.0
 REHEARSAL_SECONDS = 5.0
 """Time for the last run of a rehearsal, which may begin when its own time is nearly over."""
 OUTSIDE_SECONDS = 0.1
-"""Beyond one hard deadline: processor time, or sleep, in which a host that owes an answer may begin
-no handler call. It is stuck then, where a mod put code that is no handler's."""
+"""Beyond one hard deadline: how long a host that owes an answer may be in no handler call. It is
+stuck then, where a mod put code that is no handler's."""
 STALL_FACTOR = 10
-"""A host that owes an answer gives one within this many hard deadlines for each of its sessions,
-whatever its page says of itself: the page is the host's own word."""
+"""A call ends within this many hard deadlines, however little the host was let run. And a host that
+owes an answer gives one within as many for each of its sessions, whatever its page says of itself:
+the page is the host's own word."""
 WORD_OF_DEATH_SECONDS = 0.5
 """After its connection ended, how long to wait for the zygote to say how a host died."""
 
@@ -97,10 +98,11 @@ class Host:
         self._numbers = 0
         self._loading: asyncio.Future[Loaded | LoadFailed] | None = None
         self._channel: Channel | None = None
-        self._progress = (-1, 0.0)
-        """(handler calls, loop time) when the watchdog last saw the host begin a call."""
-        self._suspected: tuple[float, float] | None = None
-        """(loop time, seconds queued for a processor) when it first seemed to be stuck."""
+        self._at: tuple[int, int] | None = None
+        """(when the running call began, calls begun) as the watchdog last saw them, while any runs
+        or an answer is owed."""
+        self._own: OwnTime | None = None
+        """The host's own time since the watchdog first saw it there. None until it watches."""
         self._leisure = 0.0
         """Seconds that one answer may take beyond what is usual."""
         self._answered = 0.0
@@ -203,15 +205,32 @@ class Host:
         return self._page.running()[2] if self._page is not None else 0
 
     def overdue(self) -> HostError | None:
-        """What to say if one handler call has run longer than its mod's hard deadline."""
+        """What to say if one handler call has run longer than its mod's hard deadline.
+
+        To be asked often. Time in which the machine did not let the host run is not its mod's.
+        """
         if self._page is None:
             return None
         started, calls, seat = self._page.running()
+        spent = self._spent(started, calls)
         if started:
             deadline = self._deadline_of(seat)
-            if time.monotonic_ns() - started > deadline * 1e9:
+            whole = (time.monotonic_ns() - started) / 1e9
+            if spent > deadline or whole > STALL_FACTOR * deadline:
                 return self._late(seat, deadline)
-        return self._stuck(calls)
+        return self._stuck(spent)
+
+    def _spent(self, started: int, calls: int) -> float:
+        """Seconds of its own time since the watchdog saw it begin what it does now."""
+        if not started and not self._calls:
+            self._at = None
+            return 0.0
+        if self._own is None:
+            self._own = OwnTime(self.pid)
+        if self._at != (started, calls):
+            self._at = (started, calls)
+            self._own.restart()
+        return self._own.seconds()
 
     def fail(self, error: HostError) -> None:
         """The host has ended, or is given up. The first reason counts."""
@@ -223,6 +242,8 @@ class Host:
             if not answer.done():
                 answer.set_exception(HostError(str(error)))
         self._calls.clear()
+        if self._own is not None:
+            self._own.close()
         if self._page is not None:
             self._page.close()
 
@@ -256,8 +277,7 @@ class Host:
             raise HostError(str(self.end))
         loop = asyncio.get_running_loop()
         if not self._calls:
-            self._answered = loop.time()
-            self._progress = (-1, self._answered)
+            self._answered, self._at = loop.time(), None
         self._numbers += 1
         number = self._numbers
         answer: asyncio.Future[Any] = loop.create_future()
@@ -324,35 +344,16 @@ class Host:
             f" the process of {self._mods()} was stopped"
         )
 
-    def _stuck(self, calls: int) -> HostError | None:
+    def _stuck(self, spent: float) -> HostError | None:
         """Backstop: an answer is owed, and there is no sign of it, or none that counts."""
-        now = asyncio.get_running_loop().time()
-        if not self._calls or calls != self._progress[0]:
-            self._progress, self._suspected = (calls, now), None
         if not self._calls:
             return None
         longest = max((self._deadline_of(seat) for seat in range(len(self.traits))), default=1.0)
         due = STALL_FACTOR * longest * max(1, len(self.sessions)) + self._leisure
-        silent = now - self._answered > due
-        idle = now - self._progress[1] > longest and self._idles(now)
-        if not silent and not idle:
+        silent = asyncio.get_running_loop().time() - self._answered > due
+        if not silent and spent <= longest + OUTSIDE_SECONDS:
             return None
         return HostError(f"the process of {self._mods()} gives no answer; it was stopped")
-
-    def _idles(self, now: float) -> bool:
-        """Whether it had `OUTSIDE_SECONDS` since it was first suspected, and was let run."""
-        queued = self._queued()
-        if self._suspected is None:
-            self._suspected = now, queued
-        since, before = self._suspected
-        return now - since - (queued - before) > OUTSIDE_SECONDS
-
-    def _queued(self) -> float:
-        queueing = Queueing(self.pid)
-        try:
-            return queueing.seconds() or 0.0
-        finally:
-            queueing.close()
 
     def _mods(self) -> str:
         names = ", ".join(repr(traits.name) for traits in self.traits)

@@ -35,7 +35,7 @@ from mods.runtime.host.protocol import (
     Hello,
     Verdicts,
 )
-from mods.runtime.host.usage import Queueing
+from mods.runtime.host.usage import Usage
 
 CONNECT_SECONDS = 0.02
 GRACE_SECONDS = 0.08
@@ -73,9 +73,9 @@ class Link:
         """Descriptors that go along with the next bytes sent: no later than their message."""
         self._page = _page_beside(address)
         self._calls_before = 0
-        self._queueing = Queueing(_pid_behind(self.stream))
-        self._queued: float | None = None
-        """How long it had waited for a processor when this step last looked."""
+        self._usage = Usage(_pid_behind(self.stream))
+        self._ran: float | None = None
+        """Its time on a processor when this step last looked."""
         self.owed: dict[int, int] = {}
         """Feeds without an answer yet: number of rows by seq."""
         self.current = 0
@@ -119,7 +119,7 @@ class Link:
         self.current, self.verdicts = seq, None
         self.owed[seq] = rows
         self._calls_before = self._calls()
-        self._queued = None
+        self._ran = None
 
     @property
     def awaited(self) -> bool:
@@ -136,17 +136,19 @@ class Link:
         started, calls, _ = self._page.running()
         if started or calls != self._calls_before:
             return False
-        before, self._queued = self._queued, self._queueing.seconds()
-        if before is None or self._queued is None:
+        looked = self._usage.look()
+        if looked is None:
             return True
-        return self._queued - before >= GRACE_STEP / 2
+        ready, ran = looked
+        before, self._ran = self._ran, ran
+        return before is None or (ready and ran - before < GRACE_STEP / 2)
 
     def _calls(self) -> int:
         return self._page.running()[1] if self._page is not None else 0
 
     def close(self) -> None:
         self.stream.close()
-        self._queueing.close()
+        self._usage.close()
         if self._page is not None:
             self._page.close()
         if self.arena is not None:

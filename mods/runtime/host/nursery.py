@@ -134,7 +134,11 @@ def _launch(
     terms: Terms,
     tokens: ModelTokens | None,
 ) -> subprocess.Popen[bytes]:
-    """A fresh interpreter, in a session of its own, with nothing of ours but these arguments."""
+    """A fresh interpreter, in a process group of its own, with nothing of ours but these arguments.
+
+    Not in a session of its own: Linux schedules each session as one (`sched_autogroup`), and a busy
+    engine can keep another session from running for seconds.
+    """
     command = [sys.executable, "-P", "-m", "mods.runtime.host.zygote"]
     command += ["--control", str(control.fileno()), "--parent", str(os.getpid())]
     command += ["--run-dir", str(run_dir), "--tokenizer", str(tokenizer)]
@@ -147,7 +151,7 @@ def _launch(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=[control.fileno()],
-        start_new_session=True,
+        process_group=0,
     )
 
 

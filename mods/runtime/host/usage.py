@@ -1,8 +1,14 @@
-"""What a process does with the processor, by the kernel's own count: no process can make it up."""
+"""What a process does with the processor, by the kernel's own count: no process can make it up.
+
+How long a process has waited for a processor, the kernel counts only once the wait is over
+(`run_delay` in `/proc/PID/schedstat`). A wait that goes on shows as a process that is ready to
+run and whose processor time stands still.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,24 +25,64 @@ def cpu_seconds(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-class Queueing:
-    """How long a process has been ready to run and was not let run. Owns a descriptor."""
+class Usage:
+    """What the kernel says of a process, to be asked often. Owns two descriptors."""
 
     def __init__(self, pid: int) -> None:
-        self._descriptor = -1
+        self._descriptors: list[int] = []
         with suppress(OSError):
-            self._descriptor = os.open(f"/proc/{pid}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+            for name in ("stat", "schedstat"):
+                path = f"/proc/{pid}/{name}"
+                self._descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
-    def seconds(self) -> float | None:
-        """Since its start; None where the kernel does not tell, or the process is gone."""
-        if self._descriptor < 0:
+    def look(self) -> tuple[bool, float] | None:
+        """Whether it is ready to run, or runs, and its seconds on a processor since its start.
+
+        None where the kernel does not tell, or the process is gone.
+        """
+        if len(self._descriptors) < 2:
             return None
         try:
-            return int(os.pread(self._descriptor, 64, 0).split()[1]) / 1e9
+            stat, sched = (os.pread(descriptor, 1024, 0) for descriptor in self._descriptors)
+            return stat.rpartition(b")")[2].split()[0] == b"R", int(sched.split()[0]) / 1e9
         except (OSError, ValueError, IndexError):
             return None
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+LONGEST_LOOK = 0.25
+"""Seconds that count at most between two looks: whoever looks was not let run either."""
+
+
+class OwnTime:
+    """Seconds that a process ran or slept since a moment; waiting for a processor is neither.
+
+    Only as exact as `seconds` is asked for often: between two looks a process did what it does at
+    the second. Owns descriptors.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._usage = Usage(pid)
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._seconds, self._before = 0.0, self._look()
+
+    def seconds(self) -> float:
+        now, ready, ran = self._look()
+        then, _, ran_then = self._before
+        self._before = now, ready, ran
+        self._seconds += ran - ran_then if ready else min(now - then, LONGEST_LOOK)
+        return self._seconds
+
+    def close(self) -> None:
+        self._usage.close()
+
+    def _look(self) -> tuple[float, bool, float]:
+        """(monotonic seconds, whether it is ready to run, its seconds on a processor)."""
+        ready, ran = self._usage.look() or (False, 0.0)
+        return time.monotonic(), ready, ran

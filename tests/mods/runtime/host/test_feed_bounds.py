@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,14 +19,12 @@ from mods.runtime.host.feed import Feeds
 from mods.runtime.host.frames import MAX_VERDICTS, frame
 from mods.runtime.host.pool import HostPool
 from mods.runtime.host.protocol import FeedRow, Verdicts
-from mods.runtime.host.usage import Queueing, cpu_seconds
 from tests.mods.runtime.host.acting import (
     NOOP,
     first,
     host_of,
     hosted,
     package,
-    process,
     spec,
     step,
 )
@@ -160,43 +156,3 @@ async def test_a_host_can_neither_connect_to_another_nor_read_what_is_shared_wit
     for path in (anna.address, str(Path(anna.address).with_suffix(".page"))):
         assert os.stat(path).st_mode & 0o077 == 0
     assert os.stat(pool.run_dir).st_mode & 0o077 == 0
-
-
-SPIN = "while True: pass"
-
-
-def until_asleep(pid: int) -> None:
-    for _ in range(500):
-        name, _, rest = process(pid, "stat").rpartition(")")
-        if name.endswith("(sleep") and rest.split()[0] == "S":
-            return
-        time.sleep(0.01)
-
-
-def test_the_kernel_tells_a_starved_process_from_one_that_sleeps() -> None:
-    cpu = min(os.sched_getaffinity(0))
-    spinners = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(3)]
-    sleeper = subprocess.Popen(["sleep", "30"])
-    try:
-        for started in (*spinners, sleeper):
-            os.sched_setaffinity(started.pid, {cpu})
-        until_asleep(sleeper.pid)
-        starved, idle = Queueing(spinners[0].pid), Queueing(sleeper.pid)
-        before = starved.seconds(), idle.seconds()
-        if before[0] is None or before[1] is None:
-            pytest.skip("this kernel does not count it")
-        time.sleep(0.4)
-        after = starved.seconds(), idle.seconds()
-        assert after[0] is not None
-        assert after[1] is not None
-        assert after[0] - before[0] > 0.1
-        assert after[1] - before[1] < 0.05
-        assert (cpu_seconds(spinners[0].pid) or 0.0) > 0.0
-        starved.close()
-        idle.close()
-        assert starved.seconds() is None
-    finally:
-        for started in (*spinners, sleeper):
-            started.kill()
-            started.wait()
-    assert cpu_seconds(sleeper.pid) is None

@@ -31,6 +31,7 @@ from tests.mods.runtime.host.acting import (
     until_dead,
 )
 from tests.mods.runtime.host.conftest import TOKENIZER
+from tests.mods.runtime.host.starving import starved
 from tests.timing import in_time, since
 
 COUNTER = "count.append(1)\nprint(len(count))\nreturn actions.noop()"
@@ -140,6 +141,21 @@ async def test_a_declared_deadline_may_be_longer_than_the_servers(pool: HostPool
     body = "import time; time.sleep(0.6)\nreturn actions.noop()"
     host = await hosted(pool, body, "deadline=2.0, events=['Prefilled']")
     assert isinstance(await host.open(spec(1)), Resume)
+
+
+async def test_a_mod_that_the_machine_did_not_let_run_is_not_overdue(pool: HostPool) -> None:
+    body = """
+import time
+began, used = time.monotonic(), time.process_time()
+while time.process_time() < used + 0.008: pass
+print(time.monotonic() - began)
+return actions.noop()
+"""
+    host = await hosted(pool, body, "events=['Prefilled']")
+    with starved(host.pid):
+        opened = await host.open(spec(1))
+    assert isinstance(opened, Resume)
+    print("8 ms of its own took", (await host.close(1, "done"))["logs"][0]["text"])
 
 
 async def test_a_long_queue_of_short_calls_is_not_overdue(pool: HostPool) -> None:
