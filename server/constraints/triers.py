@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -20,10 +19,11 @@ from pathlib import Path
 
 import msgspec
 
-import mods
 from mods.runtime.grammar.options import Options
 from mods.runtime.grammar.source import VocabularySource
 from mods.runtime.host.channel import Channel
+from mods.runtime.host.launch import launch
+from mods.runtime.host.usage import cpu_seconds
 from mods.sdk.constraints import Json
 from server.constraints.protocol import ANSWER, PID, Answer, Refused, Tried, TryOut, Work
 from server.constraints.turns import BusyError, Turns
@@ -100,11 +100,7 @@ class Trier:
 
     def cpu_seconds(self) -> float:
         """Processor time that the process has used."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid) or 0.0
 
     def kill(self) -> None:
         self.alive = False
@@ -292,26 +288,10 @@ class Zygote:
 
 
 def _launch(control: socket.socket, source: Path, options: Options) -> subprocess.Popen[bytes]:
-    """A fresh interpreter that inherits one socket, none of our environment, and no thread."""
-    command = [sys.executable, "-P", "-m", "server.constraints.zygote"]
-    command += ["--control", str(control.fileno()), "--parent", str(os.getpid())]
-    command += ["--source", str(source), "--options", msgspec.json.encode(options).decode()]
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
-    return subprocess.Popen(
-        command,
-        env={
-            **kept,
-            "PYTHONPATH": str(Path(mods.__file__).parent.parent),
-            "PYTHONUTF8": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-            "RAYON_NUM_THREADS": "1",
-            "MALLOC_ARENA_MAX": "1",  # Each more reserves address space, which is limited.
-        },
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        pass_fds=[control.fileno()],
-        process_group=0,
+    return launch(
+        "server.constraints.zygote",
+        control,
+        *("--source", str(source), "--options", msgspec.json.encode(options).decode()),
+        RAYON_NUM_THREADS="1",
+        MALLOC_ARENA_MAX="1",  # Each more reserves address space, which is limited.
     )

@@ -230,6 +230,7 @@ class Host:
         if self._at != (started, calls):
             self._at = (started, calls)
             self._own.restart()
+            return 0.0
         return self._own.seconds()
 
     def fail(self, error: HostError) -> None:

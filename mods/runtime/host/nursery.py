@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-import mods
 from mods.runtime.host.channel import Channel
 from mods.runtime.host.confine.sandbox import Sandbox
 from mods.runtime.host.confine.terms import Terms
+from mods.runtime.host.launch import launch
 from mods.runtime.host.protocol import FROM_ZYGOTE, Died, Kill, NotSpawned, Ready, Spawn, Spawned
 from mods.runtime.host.tokens import ModelTokens
 from mods.sdk.errors import HostError
@@ -134,37 +132,11 @@ def _launch(
     terms: Terms,
     tokens: ModelTokens | None,
 ) -> subprocess.Popen[bytes]:
-    """A fresh interpreter, in a process group of its own, with nothing of ours but these arguments.
-
-    Not in a session of its own: Linux schedules each session as one (`sched_autogroup`), and a busy
-    engine can keep another session from running for seconds.
-    """
-    command = [sys.executable, "-P", "-m", "mods.runtime.host.zygote"]
-    command += ["--control", str(control.fileno()), "--parent", str(os.getpid())]
-    command += ["--run-dir", str(run_dir), "--tokenizer", str(tokenizer)]
-    command += ["--terms", msgspec.json.encode(terms).decode()]
-    command += ["--tokens", msgspec.json.encode(tokens).decode()]
-    return subprocess.Popen(
-        command,
-        env=_environment(),
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        pass_fds=[control.fileno()],
-        process_group=0,
+    return launch(
+        "mods.runtime.host.zygote",
+        control,
+        *("--run-dir", str(run_dir), "--tokenizer", str(tokenizer)),
+        *("--terms", msgspec.json.encode(terms).decode()),
+        *("--tokens", msgspec.json.encode(tokens).decode()),
+        MKL_NUM_THREADS="1",
     )
-
-
-def _environment() -> dict[str, str]:
-    """No secrets, and no threads: a fork keeps only the one that forks."""
-    root = str(Path(mods.__file__).parent.parent)
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
-    return {
-        **kept,
-        "PYTHONPATH": root,
-        "PYTHONUTF8": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }

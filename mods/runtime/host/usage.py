@@ -70,19 +70,19 @@ class OwnTime:
 
     def restart(self) -> None:
         """Count from now on."""
-        self._seconds, self._before = 0.0, self._look()
+        _, self._ran = self._look()
+        self._seconds, self._then = 0.0, time.monotonic()
 
     def seconds(self) -> float:
-        now, ready, ran = self._look()
-        then, _, ran_then = self._before
-        self._before = now, ready, ran
-        self._seconds += ran - ran_then if ready else min(now - then, LONGEST_LOOK)
+        then, ran_then = self._then, self._ran
+        ready, self._ran = self._look()
+        self._then = time.monotonic()
+        self._seconds += self._ran - ran_then if ready else min(self._then - then, LONGEST_LOOK)
         return self._seconds
 
     def close(self) -> None:
         self._usage.close()
 
-    def _look(self) -> tuple[float, bool, float]:
-        """(monotonic seconds, whether it is ready to run, its seconds on a processor)."""
-        ready, ran = self._usage.look() or (False, 0.0)
-        return time.monotonic(), ready, ran
+    def _look(self) -> tuple[bool, float]:
+        """As `Usage.look`; what the kernel does not tell of counts as asleep."""
+        return self._usage.look() or (False, 0.0)
